@@ -1,0 +1,88 @@
+use std::fmt;
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+/// One stored value, as the store answered it.
+///
+/// `age` and `left` are measured on the store's clock, so that no promise depends on two nodes'
+/// clocks agreeing. `Debug` shows the value's length, never its bytes.
+///
+/// ```
+/// use std::time::Duration;
+/// use steadfast_backend::{Bytes, Entry, Version};
+///
+/// let entry = Entry {
+///     value: Bytes::from_static(b"secret"),
+///     version: Version::new(7).unwrap(),
+///     age: Duration::from_secs(2),
+///     left: Some(Duration::from_secs(58)),
+/// };
+/// assert!(!format!("{entry:?}").contains("secret"));
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The bytes as they were put.
+    pub value: Bytes,
+    /// The version that the last put made.
+    pub version: Version,
+    /// Time since the value was written; a touch does not reset it.
+    pub age: Duration,
+    /// Time to live, never overstated; `None` if the entry does not expire.
+    pub left: Option<Duration>,
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("value", &format_args!("{} bytes", self.value.len()))
+            .field("version", &self.version)
+            .field("age", &self.age)
+            .field("left", &self.left)
+            .finish()
+    }
+}
+
+/// The number of a write: strictly increasing per key and never reused, across delete and
+/// re-create too, as long as the store has not lost its data.
+///
+/// It is the compare-and-set token, the fencing token, the order of cached copies and the `ETag`.
+/// Backends whose [`Capabilities::clock_versions`](crate::Capabilities::clock_versions) is true
+/// make it from the store's clock: microseconds since the Unix epoch, at least the previous + 1.
+///
+/// ```
+/// use steadfast_backend::Version;
+///
+/// let version = Version::new(41).unwrap();
+/// assert_eq!(version.next_at(10).get(), 42);
+/// assert_eq!(version.next_at(1_000).get(), 1_000);
+/// assert!(Version::new(0).is_none());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(NonZeroU64);
+
+impl Version {
+    /// The version with this number; `None` for zero.
+    pub const fn new(number: u64) -> Option<Self> {
+        match NonZeroU64::new(number) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+
+    /// The number.
+    pub const fn get(self) -> u64 {
+        self.0.get()
+    }
+
+    /// The version of a write at `now_us` that follows this one: the clock, or one more than the
+    /// previous version where the clock has not moved.
+    #[must_use]
+    pub fn next_at(self, now_us: u64) -> Self {
+        NonZeroU64::new(now_us).map_or_else(
+            || Self(self.0.saturating_add(1)),
+            |now| Self(now.max(self.0.saturating_add(1))),
+        )
+    }
+}
