@@ -1,1 +1,69 @@
-//! Under construction.
+//! The behaviour suite for `steadfast` backends: with it, anyone proves a backend.
+//!
+//! Put this in `tests/conformance.rs`, with `harness = false` for that test in `Cargo.toml`:
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//! use steadfast_backend::{BackendInfo, Capabilities, Durability, Transactions};
+//! use steadfast_conformance::{ModelBackend, Suite};
+//!
+//! /// What the backend promises. Written out here, not taken from the backend: a case compares
+//! /// the two, so that a promise cannot change unseen.
+//! const DECLARED: BackendInfo = BackendInfo {
+//!     name: "model",
+//!     capabilities: Capabilities {
+//!         transactions: Transactions::Any,
+//!         scan: true,
+//!         shared: false,
+//!         evicts: false,
+//!         clock_versions: true,
+//!         durability: Durability::Process,
+//!         ttl_step: std::time::Duration::from_micros(1),
+//!         value_len_max: 1 << 20,
+//!         batch_len_max: 1024,
+//!     },
+//! };
+//!
+//! fn main() -> ExitCode {
+//!     Suite::new(DECLARED, |place| async move { Ok(ModelBackend::with_clock(place.clock)) }).run()
+//! }
+//! ```
+//!
+//! An engine with files opens them below [`Place::dir`]; it may be called again with the same
+//! place after a close, and then must find its data:
+//!
+//! ```ignore
+//! Suite::new(DECLARED, |place| async move {
+//!     RedbBackend::open_with_clock(place.dir.join("db"), place.clock).await
+//! })
+//! .run()
+//! ```
+//!
+//! A client of a server, whose time the suite cannot move, adds [`Suite::on_real_time`], and
+//! [`Suite::hiding`] with the password that must never be shown. A backend with a sweeper of its
+//! own offers it to the suite through [`Subject::sweeping`].
+//!
+//! # How it runs
+//!
+//! * Names, filters and flags are those of `cargo test`, which lists every case.
+//! * Each case opens its own backend in its own place and works in a random namespace. Nothing is
+//!   flushed and nothing is tried again.
+//! * A case that needs what the backend does not declare is listed as ignored, with the need:
+//!   `[needs scan] scan::every_stable_key_is_seen ... ignored`.
+//! * The model case runs 10,000 random operations; `STEADFAST_MODEL_OPS` sets another number and
+//!   `STEADFAST_MODEL_SEED` repeats a run. A failure is shrunk, printed with its seed, and kept in
+//!   `proptest-regressions/conformance.txt` beside the `Cargo.toml`.
+//! * [`Suite::report`] returns the verdicts instead of printing them.
+
+mod canary;
+mod case;
+mod cases;
+mod context;
+mod failure;
+mod place;
+mod reference;
+mod suite;
+
+pub use place::{Place, Subject};
+pub use reference::ModelBackend;
+pub use suite::{Report, Suite, Verdict};

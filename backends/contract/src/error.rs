@@ -145,6 +145,8 @@ pub enum ErrorKind {
     Closed,
     /// A setting, a path or a URL is wrong.
     Config,
+    /// Others kept changing the same record; nothing was changed by this call.
+    Contended,
     /// Stored bytes cannot be read: damaged, foreign, or written by a newer version. They are
     /// left as they are.
     Corrupt,
@@ -169,7 +171,7 @@ pub enum ErrorKind {
 impl ErrorKind {
     fn default_retry(self) -> Retry {
         match self {
-            Self::Busy | Self::Timeout | Self::Unavailable => {
+            Self::Busy | Self::Contended | Self::Timeout | Self::Unavailable => {
                 Retry::After(Duration::from_millis(100))
             }
             _ => Retry::Never,

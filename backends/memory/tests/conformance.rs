@@ -1,1 +1,32 @@
-fn main() {}
+//! The memory backend keeps the contract, with exactly these promises.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use steadfast_backend::{BackendInfo, Capabilities, Durability, Transactions};
+use steadfast_conformance::{Subject, Suite};
+use steadfast_memory::{MemoryBackend, MemoryConfig};
+
+const DECLARED: BackendInfo = BackendInfo {
+    name: "memory",
+    capabilities: Capabilities {
+        transactions: Transactions::Any,
+        scan: true,
+        shared: false,
+        evicts: true,
+        clock_versions: true,
+        durability: Durability::Process,
+        ttl_step: Duration::from_millis(1),
+        value_len_max: 16 << 20,
+        batch_len_max: 1024,
+    },
+};
+
+fn main() -> ExitCode {
+    Suite::new(DECLARED, |place| async move {
+        let backend = Arc::new(MemoryBackend::with_clock(MemoryConfig::default(), place.clock));
+        Ok(Subject::new(backend.clone()).sweeping(move || backend.sweep()))
+    })
+    .run()
+}

@@ -1,0 +1,7 @@
+//! The contract in its plainest form, to compare backends with.
+
+mod backend;
+mod model;
+
+pub use backend::ModelBackend;
+pub(crate) use model::Model;

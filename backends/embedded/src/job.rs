@@ -1,0 +1,84 @@
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use steadfast_backend::{Key, Transacted, Write, Written};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::Fault;
+use crate::sweep::Swept;
+
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Fault>>;
+
+/// What the writer thread is asked to do.
+pub(crate) enum Job {
+    Write(Write, Reply<Written>),
+    WriteMany(Vec<Write>, Reply<Vec<Result<Written, Fault>>>),
+    Transact(Vec<Write>, Reply<Transacted>),
+    /// A commit even if there is nothing to commit.
+    Check(Reply<()>),
+    Sweep(Reply<Swept>),
+    Close(Reply<()>),
+}
+
+impl Job {
+    pub(crate) fn writes(&self) -> &[Write] {
+        match self {
+            Self::Write(write, _) => std::slice::from_ref(write),
+            Self::WriteMany(writes, _) | Self::Transact(writes, _) => writes,
+            Self::Check(_) | Self::Sweep(_) | Self::Close(_) => &[],
+        }
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
+        self.writes().iter().map(|write| write.key().clone())
+    }
+
+    /// How much of the queue's room it takes.
+    pub(crate) fn size_kib(&self) -> usize {
+        let value_len = |write: &Write| match write {
+            Write::Put { value, .. } => value.len(),
+            _ => 0,
+        };
+        self.writes().iter().map(|write| 1 + value_len(write) / 1024).sum::<usize>().max(1)
+    }
+}
+
+/// A job that was accepted. It gives its room back once it is answered.
+pub(crate) struct Accepted {
+    pub(crate) job: Job,
+    room: OwnedSemaphorePermit,
+}
+
+impl Accepted {
+    pub(crate) fn split(self) -> (Job, OwnedSemaphorePermit) {
+        (self.job, self.room)
+    }
+}
+
+/// The queue of the writer thread, bounded by the bytes of the values that wait in it.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    jobs: mpsc::Sender<Accepted>,
+    room: Arc<Semaphore>,
+    room_kib: usize,
+}
+
+impl Queue {
+    pub(crate) fn new(room_kib: usize) -> (Self, mpsc::Receiver<Accepted>) {
+        let (jobs, accepted) = mpsc::channel();
+        (Self { jobs, room: Arc::new(Semaphore::new(room_kib)), room_kib }, accepted)
+    }
+
+    /// Hands a job over and waits for its answer. While the queue is full it waits for room; from
+    /// the moment it has some, the job is done whether or not anyone still waits.
+    pub(crate) async fn run<T>(&self, make: impl FnOnce(Reply<T>) -> Job) -> Result<T, Fault> {
+        let (reply, answer) = oneshot::channel();
+        let job = make(reply);
+        let size_kib = u32::try_from(job.size_kib().min(self.room_kib)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).acquire_many_owned(size_kib).await;
+        let accepted = Accepted { job, room: room.map_err(|_| Fault::closed())? };
+        self.jobs.send(accepted).map_err(|_| Fault::closed())?;
+        // A job without an answer met the end of the writer before it was begun.
+        answer.await.unwrap_or_else(|_| Err(Fault::closed()))
+    }
+}

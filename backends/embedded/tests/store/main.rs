@@ -1,0 +1,7 @@
+//! The store on an engine that fails on command.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod expiry;
+mod group_commit;
+mod support;

@@ -1,0 +1,122 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use steadfast_backend::{Group, ManualClock, Namespace, Ttl};
+
+use super::*;
+
+fn store(limit_bytes: u64) -> (Store, ManualClock) {
+    let clock = ManualClock::at_us(1_000_000);
+    (Store::new(limit_bytes, StoreClock::new(clock.clone(), 0)), clock)
+}
+
+fn key(number: usize) -> Key {
+    let namespace = Namespace::new("test").unwrap();
+    Key::new(&namespace, &Group::new("g").unwrap(), &format!("{number:06}")).unwrap()
+}
+
+fn put(number: usize, len: usize) -> Write {
+    Write::put(key(number), vec![0; len])
+}
+
+fn second() -> Ttl {
+    Ttl::new(Duration::from_secs(1)).unwrap()
+}
+
+fn index_lens(store: &Store) -> (usize, usize) {
+    store.lock().unwrap().index.lens()
+}
+
+#[test]
+fn expired_values_do_not_linger_in_memory() {
+    let (store, clock) = store(1 << 30);
+    let value = Bytes::from(vec![7_u8; 1_000]);
+    for number in 0..3_000 {
+        let write = Write::put(key(number), value.clone()).expiring(second());
+        assert!(store.write(write).unwrap().is_applied());
+    }
+    store.sweep();
+    assert_eq!(index_lens(&store), (3_000, 3_000));
+    assert!(store.usage().0 > 3_000_000);
+    assert!(!value.is_unique());
+
+    clock.advance(Duration::from_secs(1));
+    store.sweep();
+    assert_eq!(index_lens(&store), (0, 0));
+    assert_eq!(store.usage(), (0, 0), "an expired entry is not an evicted one");
+}
+
+#[test]
+fn writers_remove_the_dead_where_no_sweeper_runs() {
+    let (store, clock) = store(1 << 30);
+    for number in 0..100 {
+        assert!(store.write(put(number, 10).expiring(second())).unwrap().is_applied());
+    }
+    clock.advance(Duration::from_secs(2));
+    for number in 100..113 {
+        assert!(store.write(put(number, 10)).unwrap().is_applied());
+    }
+    assert_eq!(index_lens(&store), (13, 0));
+}
+
+#[test]
+fn a_touched_entry_is_swept_at_its_new_deadline_only() {
+    let (store, clock) = store(1 << 30);
+    assert!(store.write(put(1, 10).expiring(second())).unwrap().is_applied());
+    clock.advance(Duration::from_millis(500));
+    assert!(store.write(Write::touch(key(1), Some(second()))).unwrap().is_applied());
+    clock.advance(Duration::from_millis(999));
+    store.sweep();
+    assert!(store.get(&key(1)).unwrap().is_some());
+    clock.advance(Duration::from_millis(1));
+    store.sweep();
+    assert_eq!(index_lens(&store), (0, 0));
+}
+
+#[test]
+fn a_full_store_drops_the_oldest_and_never_the_newest() {
+    let limit_bytes = 1 << 20;
+    let (store, _) = store(limit_bytes);
+    for number in 0..5_000 {
+        assert!(store.write(put(number, 10_000)).unwrap().is_applied());
+        assert!(store.get(&key(number)).unwrap().is_some(), "{number} was just written");
+    }
+    let (used_bytes, evicted) = store.usage();
+    assert!(used_bytes <= limit_bytes, "{used_bytes}");
+    let (kept, _) = index_lens(&store);
+    assert_eq!(kept as u64 + evicted, 5_000, "dropped keys leave the index");
+    assert!(store.get(&key(0)).unwrap().is_none());
+    assert!(store.get(&key(4_999)).unwrap().is_some());
+}
+
+#[test]
+fn large_values_do_not_pile_up_before_the_cache_makes_room() {
+    let (store, _) = store(8 << 20);
+    let value = Bytes::from(vec![7_u8; 1 << 20]);
+    for number in 0..64 {
+        let write = Write::put(key(number), Bytes::copy_from_slice(&value));
+        assert!(store.write(write).unwrap().is_applied());
+        let held = (0..=number).filter(|&older| store.cache.contains_key(&key(older))).count();
+        assert!(held <= 8 + 5, "{held} MiB are held");
+    }
+}
+
+#[test]
+fn what_a_reader_used_stays() {
+    let (store, _) = store(1 << 20);
+    for number in 0..1_000 {
+        assert!(store.write(put(number, 10_000)).unwrap().is_applied());
+        assert!(store.get(&key(0)).unwrap().is_some(), "after {number}");
+    }
+}
+
+#[test]
+fn a_closed_store_holds_nothing() {
+    let (store, _) = store(1 << 20);
+    assert!(store.write(put(1, 10)).unwrap().is_applied());
+    store.close();
+    store.close();
+    assert_eq!(store.get(&key(1)).unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(store.write(put(1, 10)).unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(store.usage().0, 0);
+}

@@ -1,0 +1,211 @@
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::Read;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use redb::backends::FileBackend;
+use redb::{
+    Builder, Database, Error, ReadOnlyTable, ReadTransaction, ReadableDatabase, StorageBackend,
+    TableDefinition, TableError, TableHandle,
+};
+use steadfast_backend::{BackendInfo, Bytes, Capabilities, Durability, Transactions};
+use steadfast_embedded::{
+    Embedded, Engine, Fault, Op, Slot, Span, Table, create_dir, fault_of_io, sync_dir,
+};
+
+use crate::RedbConfig;
+use crate::error::{fault, foreign};
+
+/// The durable embedded backend. The [crate] page has an example, [`Embedded`] its methods.
+pub type RedbBackend = Embedded<RedbEngine>;
+
+/// redb as an [`Engine`]: what [`RedbBackend`] is made of.
+#[derive(Debug)]
+pub struct RedbEngine {
+    database: Slot<Database>,
+    path: PathBuf,
+}
+
+type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
+type ReadTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+const DATA: Definition = TableDefinition::new("steadfast_data");
+const EXPIRY: Definition = TableDefinition::new("steadfast_expiry");
+const META: Definition = TableDefinition::new("steadfast_meta");
+
+fn definition(table: Table) -> Definition {
+    match table {
+        Table::Data => DATA,
+        Table::Expiry => EXPIRY,
+        Table::Meta => META,
+    }
+}
+
+impl Engine for RedbEngine {
+    type Config = RedbConfig;
+
+    const INFO: BackendInfo = BackendInfo {
+        name: "redb",
+        capabilities: Capabilities {
+            transactions: Transactions::Any,
+            scan: true,
+            shared: false,
+            evicts: false,
+            clock_versions: true,
+            durability: Durability::Durable,
+            ttl_step: Duration::from_millis(1),
+            // A value is held in memory several times on its way to the disk, and delays the
+            // commit that others share.
+            value_len_max: 16 << 20,
+            batch_len_max: 1024,
+        },
+    };
+
+    fn open(config: RedbConfig) -> Result<Self, Fault> {
+        let path = config.path.clone();
+        let database = Slot::open(move || open_database(&config))?;
+        Ok(Self { database, path })
+    }
+
+    fn read(&self, table: Table, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, Fault> {
+        self.with(|database| {
+            let snapshot = database.begin_read()?;
+            let Some(table) = open_table(&snapshot, table)? else {
+                return Ok(vec![None; keys.len()]);
+            };
+            let get = |key: &&[u8]| -> Result<_, Error> {
+                Ok(table.get(*key)?.map(|value| Bytes::copy_from_slice(value.value())))
+            };
+            keys.iter().map(get).collect()
+        })
+    }
+
+    fn span(&self, table: Table, span: Span<'_>) -> Result<Vec<(Bytes, Bytes)>, Fault> {
+        self.with(|database| {
+            let snapshot = database.begin_read()?;
+            let Some(table) = open_table(&snapshot, table)? else { return Ok(Vec::new()) };
+            if span.after >= span.end {
+                return Ok(Vec::new());
+            }
+            let bounds = (Bound::Excluded(span.after), Bound::Excluded(span.end));
+            let found = table.range::<&[u8]>(bounds)?.take(span.limit).map(|found| {
+                let (key, value) = found?;
+                let value = value.value();
+                let head = &value[..value.len().min(span.head_len)];
+                Ok((Bytes::copy_from_slice(key.value()), Bytes::copy_from_slice(head)))
+            });
+            found.collect()
+        })
+    }
+
+    fn commit(&self, ops: Vec<Op>) -> Result<(), Fault> {
+        self.with(|database| {
+            // A transaction of redb syncs its file before `commit` returns, unless told otherwise.
+            let changes = database.begin_write()?;
+            for table in [Table::Data, Table::Expiry, Table::Meta] {
+                let mut open = changes.open_table(definition(table))?;
+                for op in ops.iter().filter(|op| op.table == table) {
+                    match &op.value {
+                        Some(value) => open.insert(&*op.key, &**value)?,
+                        None => open.remove(&*op.key)?,
+                    };
+                }
+            }
+            Ok(changes.commit()?)
+        })
+    }
+
+    fn size_bytes(&self) -> Result<u64, Fault> {
+        let size = fs::metadata(&self.path).map(|file| file.len());
+        size.map_err(|error| fault_of_io(&error, &self.path))
+    }
+
+    fn close(&self) -> Result<(), Fault> {
+        self.database.close(|_| Ok(()))
+    }
+}
+
+impl RedbEngine {
+    fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, Error>) -> Result<T, Fault> {
+        self.database.with(|database| work(database).map_err(|error| fault(error, &self.path)))
+    }
+}
+
+/// `None` for a table that nothing was written to yet.
+fn open_table(snapshot: &ReadTransaction, table: Table) -> Result<Option<ReadTable>, Error> {
+    match snapshot.open_table(definition(table)) {
+        Ok(table) => Ok(Some(table)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn open_database(config: &RedbConfig) -> Result<Database, Fault> {
+    #[cfg(test)]
+    if let Some(disk) = &config.disk {
+        return open_storage(config, disk.clone());
+    }
+    let path = &config.path;
+    let dir = path.parent().unwrap_or(Path::new(""));
+    if !dir.as_os_str().is_empty() {
+        create_dir(dir)?;
+    }
+    let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
+    let file = options.open(path).map_err(|error| fault_of_io(&error, path))?;
+    let is_new = clear_unfinished(&file, path)?;
+    let storage = FileBackend::new(file).map_err(|error| fault(error, path))?;
+    let database = open_storage(config, storage)?;
+    if is_new {
+        sync_dir(dir)?;
+    }
+    Ok(database)
+}
+
+fn open_storage(config: &RedbConfig, storage: impl StorageBackend) -> Result<Database, Fault> {
+    let mut builder = Builder::new();
+    builder.set_cache_size(config.cache_bytes).set_check_integrity_on_open(config.verify);
+    let open = || -> Result<_, Error> {
+        let database = builder.create_with_backend(storage)?;
+        let snapshot = database.begin_read()?;
+        let tables = snapshot.list_tables()?;
+        let names: Vec<String> = tables.map(|table| table.name().to_owned()).collect();
+        Ok((database, names))
+    };
+    let (database, tables) = open().map_err(|error| fault(error, &config.path))?;
+    if !tables.is_empty() && !tables.iter().any(|name| name == META.name()) {
+        return Err(foreign(&config.path));
+    }
+    Ok(database)
+}
+
+/// Where the first page of redb's file ends. What was never finished has nothing after it.
+const FIRST_PAGE_LEN: usize = 4096;
+/// The length of a file in which nothing was ever committed is below this.
+const UNFINISHED_LEN_MAX: u64 = 16 << 20;
+
+/// Empties a file whose creation was cut short, which redb takes for a foreign one: it writes its
+/// magic number last. Returns whether the file is empty now.
+fn clear_unfinished(file: &File, path: &Path) -> Result<bool, Fault> {
+    let io = |error| fault_of_io(&error, path);
+    let len = file.metadata().map_err(io)?.len();
+    if len == 0 || len > UNFINISHED_LEN_MAX {
+        return Ok(len == 0);
+    }
+    // Whoever creates the file now holds this lock.
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(fault(Error::DatabaseAlreadyOpen, path)),
+        Err(TryLockError::Error(error)) => return Err(io(error)),
+    }
+    let mut bytes = Vec::new();
+    let mut reader = file;
+    reader.read_to_end(&mut bytes).map_err(io)?;
+    let (first, rest) = bytes.split_at(bytes.len().min(FIRST_PAGE_LEN));
+    let unfinished = first.iter().take(9).chain(rest).all(|byte| *byte == 0);
+    if unfinished {
+        file.set_len(0).map_err(io)?;
+    }
+    file.unlock().map_err(io)?;
+    Ok(unfinished)
+}

@@ -1,0 +1,158 @@
+//! Files that cannot be used: in use, foreign, damaged, newer. Each is an error that says so, and
+//! is left as it is.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::fs;
+use std::path::Path;
+
+use redb::{Database, ReadableDatabase, TableDefinition};
+use steadfast_backend::{Backend, Error, ErrorKind};
+use steadfast_redb::{RedbBackend, RedbConfig};
+
+#[path = "../../embedded/testing/damage.rs"]
+mod damage;
+
+use damage::{KEYS, damages, fill, look, unwritable};
+
+const META: TableDefinition<&[u8], &[u8]> = TableDefinition::new("steadfast_meta");
+
+fn refusal(path: &Path) -> Error {
+    let error = RedbBackend::open(path).unwrap_err();
+    assert_eq!(error.backend(), "redb");
+    assert!(error.to_string().contains(&*path.to_string_lossy()), "{error}");
+    error
+}
+
+#[tokio::test]
+async fn missing_directories_are_created() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a/b/state.redb");
+    fill(RedbBackend::open(&*path).unwrap()).await;
+    assert_eq!(look(RedbBackend::open(path), "reopened").await.right, KEYS);
+}
+
+#[tokio::test]
+async fn a_file_is_opened_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.redb");
+    let backend = RedbBackend::open(&*path).unwrap();
+    let error = refusal(&path);
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    assert!(error.to_string().contains("another process"), "{error}");
+    backend.close().await.unwrap();
+    let again = RedbBackend::open(&*path).unwrap();
+    drop(again);
+    RedbBackend::open(&*path).unwrap();
+}
+
+#[test]
+fn a_place_that_cannot_hold_it_is_a_typed_error() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(refusal(dir.path()).kind(), ErrorKind::Config);
+    let file = dir.path().join("file");
+    fs::write(&file, "x").unwrap();
+    let below = RedbBackend::open(file.join("state.redb")).unwrap_err();
+    assert_eq!(below.kind(), ErrorKind::Config, "{below:?}");
+    let error = refusal(&unwritable().join("state.redb"));
+    assert!(matches!(error.kind(), ErrorKind::Rejected | ErrorKind::Config), "{error:?}");
+}
+
+#[test]
+fn a_foreign_file_is_refused_and_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, bytes) in [("short", &b"x"[..]), ("text", &[b'x'; 5_000]), ("zip", b"PK\x03\x04")] {
+        let path = dir.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(refusal(&path).kind(), ErrorKind::Config, "{name}");
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+    }
+    let path = dir.path().join("other.redb");
+    let other: TableDefinition<u64, u64> = TableDefinition::new("other");
+    let database = Database::create(&path).unwrap();
+    let changes = database.begin_write().unwrap();
+    changes.open_table(other).unwrap().insert(1, 2).unwrap();
+    changes.commit().unwrap();
+    drop(database);
+    assert_eq!(refusal(&path).kind(), ErrorKind::Config);
+    let database = Database::open(&path).unwrap();
+    let snapshot = database.begin_read().unwrap();
+    assert_eq!(snapshot.open_table(other).unwrap().get(1).unwrap().unwrap().value(), 2);
+}
+
+#[tokio::test]
+async fn a_file_whose_creation_was_cut_short_is_begun_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.redb");
+    RedbBackend::open(&*path).unwrap().close().await.unwrap();
+    let len = usize::try_from(fs::metadata(&path).unwrap().len()).unwrap();
+    for begun in [vec![0; len], [vec![0; 9], vec![1; 300], vec![0; len - 309]].concat()] {
+        fs::write(&path, begun).unwrap();
+        fill(RedbBackend::open(&*path).unwrap()).await;
+        assert_eq!(look(RedbBackend::open(&*path), "begun again").await.right, KEYS);
+    }
+}
+
+#[tokio::test]
+async fn a_newer_format_is_told_from_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.redb");
+    fill(RedbBackend::open(&*path).unwrap()).await;
+    let database = Database::open(&path).unwrap();
+    let changes = database.begin_write().unwrap();
+    changes.open_table(META).unwrap().insert(&b"steadfast"[..], &[2; 30][..]).unwrap();
+    changes.commit().unwrap();
+    drop(database);
+    let error = RedbBackend::open(&*path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains("newer"), "{error}");
+
+    // A newer redb: its format number is the first byte of each commit slot.
+    let mut bytes = fs::read(&path).unwrap();
+    (bytes[64], bytes[192]) = (4, 4);
+    fs::write(&path, &bytes).unwrap();
+    let error = refusal(&path);
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains("newer redb"), "{error}");
+    (bytes[64], bytes[192]) = (2, 2);
+    fs::write(&path, &bytes).unwrap();
+    assert!(refusal(&path).to_string().contains("upgrade it with redb 2.6"));
+}
+
+#[tokio::test]
+async fn a_damaged_file_serves_what_was_written_or_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.redb");
+    fill(RedbBackend::open(&*path).unwrap()).await;
+    let good = fs::read(&path).unwrap();
+    let (mut refused, mut right) = (0, 0);
+    for (what, bytes) in damages(&good) {
+        // An empty file is a new one; nothing else may lose an entry.
+        if bytes.is_empty() {
+            continue;
+        }
+        fs::write(&path, bytes).unwrap();
+        let outcome = look(RedbBackend::open(&*path), &what).await;
+        assert_eq!(outcome.absent, 0, "{what}: an entry is missing: {outcome:?}");
+        refused += usize::from(outcome.refused);
+        right += usize::from(outcome.right == KEYS);
+    }
+    println!("{refused} refused, {right} served in full");
+    assert!(refused > 100);
+}
+
+/// Without the check at the opening, entries carry their own checksum.
+#[tokio::test]
+async fn an_unverified_file_serves_no_wrong_value() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.redb");
+    fill(RedbBackend::open(&*path).unwrap()).await;
+    let good = fs::read(&path).unwrap();
+    let mut corrupt = 0;
+    for (what, bytes) in damages(&good) {
+        fs::write(&path, bytes).unwrap();
+        let config = RedbConfig::new(&path).verify_on_open(false);
+        corrupt += look(RedbBackend::open(config), &what).await.corrupt;
+    }
+    assert!(corrupt > 0);
+}

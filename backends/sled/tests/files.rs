@@ -1,0 +1,125 @@
+//! Directories that cannot be used: in use, foreign, damaged. Each is an error that says so.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::fs;
+use std::path::Path;
+
+use steadfast_backend::{Backend, Error, ErrorKind, Write};
+use steadfast_sled::{SledBackend, SledConfig};
+
+#[path = "../../embedded/testing/damage.rs"]
+mod damage;
+
+use damage::{KEYS, damages, fill, look, unwritable};
+
+fn refusal(path: &Path) -> Error {
+    let error = SledBackend::open(path).unwrap_err();
+    assert_eq!(error.backend(), "sled");
+    assert!(error.to_string().contains(&*path.to_string_lossy()), "{error}");
+    error
+}
+
+#[tokio::test]
+async fn missing_directories_are_created() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a/b/state");
+    fill(SledBackend::open(&*path).unwrap()).await;
+    assert_eq!(look(SledBackend::open(path), "reopened").await.right, KEYS);
+}
+
+#[tokio::test]
+async fn a_directory_is_opened_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state");
+    let backend = SledBackend::open(&*path).unwrap();
+    let error = refusal(&path);
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    assert!(error.to_string().contains("another process"), "{error}");
+    backend.close().await.unwrap();
+    for _ in 0..20 {
+        drop(SledBackend::open(&*path).unwrap());
+    }
+}
+
+#[test]
+fn a_place_that_cannot_hold_it_is_a_typed_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "x").unwrap();
+    assert_eq!(refusal(&file).kind(), ErrorKind::Config);
+    let below = SledBackend::open(file.join("state")).unwrap_err();
+    assert_eq!(below.kind(), ErrorKind::Config, "{below:?}");
+    let error = refusal(&unwritable().join("state"));
+    assert!(matches!(error.kind(), ErrorKind::Rejected | ErrorKind::Config), "{error:?}");
+}
+
+#[test]
+fn a_foreign_directory_is_refused_and_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("notes.txt"), "mine").unwrap();
+    assert_eq!(refusal(dir.path()).kind(), ErrorKind::Config);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+
+    let path = dir.path().join("other");
+    let database = sled::open(&path).unwrap();
+    database.insert("theirs", "kept").unwrap();
+    drop(database);
+    assert_eq!(refusal(&path).kind(), ErrorKind::Config);
+    assert_eq!(sled::open(&path).unwrap().get("theirs").unwrap().unwrap(), "kept");
+}
+
+/// sled takes a damaged part of its log for a torn end; the mark of the last close tells.
+#[tokio::test]
+async fn a_damaged_directory_serves_what_was_written_or_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state");
+    fill(SledBackend::open(&*path).unwrap()).await;
+    let (mut refused, mut right) = (0, 0);
+    for file in ["db", "conf"] {
+        let file = path.join(file);
+        let good = fs::read(&file).unwrap();
+        for (what, bytes) in damages(&good) {
+            let copy = tempfile::tempdir().unwrap();
+            let copied = copy.path().join("state");
+            copy_dir(&path, &copied);
+            fs::write(copied.join(file.file_name().unwrap()), bytes).unwrap();
+            let outcome = look(SledBackend::open(copied), &what).await;
+            assert_eq!(outcome.absent, 0, "{what}: entries are missing: {outcome:?}");
+            refused += usize::from(outcome.refused);
+            right += usize::from(outcome.right == KEYS);
+        }
+    }
+    println!("{refused} refused, {right} served in full");
+    assert!(right > 0);
+}
+
+#[tokio::test]
+async fn a_disk_down_to_its_reserve_takes_deletes_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state");
+    fill(SledBackend::open(&*path).unwrap()).await;
+    let config = SledConfig::new(&path).reserve_bytes(u64::MAX);
+    let backend = SledBackend::open(config).unwrap();
+    let put = backend.write(Write::put(damage::key(0), "more")).await.unwrap_err();
+    assert_eq!(put.kind(), ErrorKind::Full);
+    assert!(!put.is_ambiguous());
+    assert_eq!(backend.check().await.unwrap_err().kind(), ErrorKind::Full);
+    assert_eq!(backend.get(&damage::key(0)).await.unwrap().unwrap().value, damage::value(0));
+    assert!(backend.write(Write::delete(damage::key(0))).await.unwrap().is_applied());
+    assert!(backend.get(&damage::key(0)).await.unwrap().is_none());
+    drop(backend);
+    assert_eq!(look(SledBackend::open(path), "with room again").await.right, KEYS - 1);
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            copy_dir(&entry.path(), &to.join(entry.file_name()));
+        } else {
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
