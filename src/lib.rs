@@ -1,1 +1,38 @@
-//! Under construction.
+#![doc = include_str!("../README.md")]
+
+mod connect;
+mod fields;
+pub mod idempotency;
+mod principal;
+pub mod schema;
+pub mod session;
+pub mod store;
+mod text;
+
+#[cfg(feature = "poem")]
+pub mod http;
+#[cfg(feature = "jwt")]
+pub mod token;
+
+/// The contract that storage engines implement.
+pub use steadfast_backend as backend;
+pub use steadfast_backend::{Error, ErrorKind, Result};
+
+/// The in-process engine.
+#[cfg(feature = "memory")]
+pub use steadfast_memory as memory;
+/// The durable embedded engine.
+#[cfg(feature = "redb")]
+pub use steadfast_redb as redb;
+/// The sled engine.
+#[cfg(feature = "sled")]
+pub use steadfast_sled as sled;
+
+pub use connect::connect;
+pub use idempotency::Idempotency;
+pub use principal::Principal;
+pub use schema::State;
+pub use session::Sessions;
+pub use store::{Codec, Store};
+#[cfg(feature = "jwt")]
+pub use token::Tokens;

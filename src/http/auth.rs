@@ -1,0 +1,89 @@
+use poem::http::header;
+use poem::{Endpoint, Middleware, Request, Result};
+use tracing::debug;
+
+use crate::session::SessionId;
+use crate::{Principal, Tokens};
+
+use super::{Problem, SessionCookie};
+
+/// Takes `Authorization: Bearer TOKEN` and leaves the token's session id and principal in the
+/// request. It looks nothing up: the session behind it may be gone, which
+/// [`LiveSession`](super::LiveSession) finds out.
+#[derive(Clone, Debug)]
+pub struct BearerAuth(pub Tokens);
+
+impl<E: Endpoint> Middleware<E> for BearerAuth {
+    type Output = BearerAuthEndpoint<E>;
+
+    fn transform(&self, inner: E) -> Self::Output {
+        BearerAuthEndpoint { inner, tokens: self.0.clone() }
+    }
+}
+
+/// The endpoint that [`BearerAuth`] makes.
+#[derive(Debug)]
+pub struct BearerAuthEndpoint<E> {
+    inner: E,
+    tokens: Tokens,
+}
+
+impl<E: Endpoint> Endpoint for BearerAuthEndpoint<E> {
+    type Output = E::Output;
+
+    async fn call(&self, mut request: Request) -> Result<Self::Output> {
+        let (id, principal) = identify(&self.tokens, &request)?;
+        request.extensions_mut().insert(id);
+        request.extensions_mut().insert(principal);
+        self.inner.call(request).await
+    }
+}
+
+fn identify(
+    tokens: &Tokens,
+    request: &Request,
+) -> std::result::Result<(SessionId, Principal), Problem> {
+    let mut values = request.headers().get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(Problem::unauthenticated());
+    };
+    let token = value.to_str().ok().and_then(|value| value.split_once(' '));
+    let token = token.filter(|(scheme, _token)| scheme.eq_ignore_ascii_case("Bearer"));
+    let Some((_scheme, token)) = token else { return Err(Problem::unauthenticated()) };
+    let claims = tokens.verify(token).map_err(|error| {
+        debug!(%error, "a bearer token was refused");
+        Problem::invalid_token()
+    })?;
+    let id = claims.session.and_then(|id| id.parse().ok());
+    id.zip(Principal::new(&claims.subject).ok()).ok_or_else(Problem::invalid_token)
+}
+
+/// Takes the session cookie and leaves its session id in the request. Browsers send cookies
+/// unasked: protect mutations against forged requests besides.
+#[derive(Clone, Debug, Default)]
+pub struct CookieAuth(pub SessionCookie);
+
+impl<E: Endpoint> Middleware<E> for CookieAuth {
+    type Output = CookieAuthEndpoint<E>;
+
+    fn transform(&self, inner: E) -> Self::Output {
+        CookieAuthEndpoint { inner, cookie: self.0.clone() }
+    }
+}
+
+/// The endpoint that [`CookieAuth`] makes.
+#[derive(Debug)]
+pub struct CookieAuthEndpoint<E> {
+    inner: E,
+    cookie: SessionCookie,
+}
+
+impl<E: Endpoint> Endpoint for CookieAuthEndpoint<E> {
+    type Output = E::Output;
+
+    async fn call(&self, mut request: Request) -> Result<Self::Output> {
+        let id = self.cookie.read(request.headers()).ok_or_else(Problem::unauthenticated)?;
+        request.extensions_mut().insert(id);
+        self.inner.call(request).await
+    }
+}

@@ -1,0 +1,78 @@
+use std::time::Duration;
+
+use poem::http::{StatusCode, header};
+use poem::{IntoResponse, Response};
+use serde_json::json;
+use tokio::time::timeout;
+use tracing::warn;
+
+use crate::Store;
+
+/// A store that needs longer than this for a round trip counts as degraded.
+const SLOW: Duration = Duration::from_millis(250);
+/// One that needs longer than this counts as down.
+const DOWN: Duration = Duration::from_secs(2);
+
+/// Whether a service can do its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HealthStatus {
+    /// The store answers.
+    Ok,
+    /// It answers, but slowly, or it drops live entries to make room.
+    Degraded,
+    /// It does not answer.
+    Down,
+}
+
+/// What a health check found. As a response: 200, or 503 if the store is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HealthReport {
+    /// The verdict.
+    pub status: HealthStatus,
+    /// The backend's name.
+    pub backend: &'static str,
+    /// How long the round trip took, or was waited for.
+    pub latency: Duration,
+}
+
+/// Asks the store itself, by a real round trip.
+pub async fn health(store: &Store) -> HealthReport {
+    let backend = store.info().name;
+    let (status, latency) = match timeout(DOWN, store.check()).await {
+        Ok(Ok(health)) if health.latency > SLOW || health.evicted.unwrap_or(0) > 0 => {
+            (HealthStatus::Degraded, health.latency)
+        }
+        Ok(Ok(health)) => (HealthStatus::Ok, health.latency),
+        Ok(Err(error)) => {
+            warn!(%error, "the store failed its health check");
+            (HealthStatus::Down, Duration::ZERO)
+        }
+        Err(_elapsed) => (HealthStatus::Down, DOWN),
+    };
+    HealthReport { status, backend, latency }
+}
+
+impl IntoResponse for HealthReport {
+    fn into_response(self) -> Response {
+        let (status, text) = match self.status {
+            HealthStatus::Ok => (StatusCode::OK, "ok"),
+            HealthStatus::Degraded => (StatusCode::OK, "degraded"),
+            HealthStatus::Down => (StatusCode::SERVICE_UNAVAILABLE, "down"),
+        };
+        let body = json!({
+            "status": text,
+            "backend": self.backend,
+            "latency_ms": self.latency.as_secs_f64() * 1e3,
+            // Every call goes to the store: nothing breaks the circuit.
+            "breaker": "closed",
+        });
+        let mut response = Response::builder()
+            .status(status)
+            .content_type("application/json")
+            .header(header::CACHE_CONTROL, "no-store");
+        if self.status == HealthStatus::Down {
+            response = response.header(header::RETRY_AFTER, 1);
+        }
+        response.body(body.to_string())
+    }
+}

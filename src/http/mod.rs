@@ -1,0 +1,35 @@
+//! Sessions, tokens, idempotency and health for [poem](https://docs.rs/poem).
+//!
+//! A request goes through these middlewares, each of which leaves something for the next:
+//!
+//! | middleware | needs | leaves in the request |
+//! | --- | --- | --- |
+//! | [`BodyLimit`] | | a body that is in memory and not too long |
+//! | [`BearerAuth`] or [`CookieAuth`] | | [`SessionId`](crate::session::SessionId); `BearerAuth` also [`Principal`](crate::Principal). No look-up |
+//! | [`LiveSession`] | a `SessionId` | `Arc<Session<T>>`, and its `Principal` |
+//! | [`Idempotent`] | a `Principal` | [`Execution`] |
+//!
+//! Every error is a [`Problem`] (RFC 9457). Handlers take what the middlewares left with
+//! [`poem::web::Data`].
+
+mod auth;
+mod body;
+mod cookie;
+mod execute;
+mod fingerprint;
+mod health;
+mod idempotent;
+mod key;
+mod problem;
+mod session;
+mod stored;
+
+pub use auth::{BearerAuth, BearerAuthEndpoint, CookieAuth, CookieAuthEndpoint};
+pub use body::{BodyLimit, BodyLimitEndpoint, JsonBody};
+pub use cookie::SessionCookie;
+pub use execute::Execution;
+pub use health::{HealthReport, HealthStatus, health};
+pub use idempotent::{Idempotent, IdempotentEndpoint};
+pub use problem::Problem;
+pub use session::{LiveSession, LiveSessionEndpoint};
+pub use stored::StoredResponse;

@@ -1,0 +1,183 @@
+use std::time::Duration;
+
+use poem::http::{StatusCode, header};
+use poem::{IntoResponse, PathPattern, Response};
+use serde_json::json;
+use tracing::warn;
+
+use crate::backend::{Error, ErrorKind, Retry};
+use crate::session::SessionError;
+
+/// An error answer after RFC 9457: `application/problem+json` with `type`, `status`, `title` and
+/// `detail`.
+///
+/// ```
+/// use poem::http::StatusCode;
+/// use steadfast::http::Problem;
+///
+/// let problem = Problem::new(StatusCode::CONFLICT, "the cart changed; load it again");
+/// assert_eq!(poem::IntoResponse::into_response(problem).status(), 409);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Problem {
+    status: StatusCode,
+    /// A name that programs can tell situations of one status apart by.
+    kind: Option<&'static str>,
+    detail: String,
+    retry_after: Option<Duration>,
+    /// The value of `WWW-Authenticate`.
+    challenge: Option<&'static str>,
+}
+
+impl Problem {
+    /// A problem whose title is the status's own; `detail` is for the person who reads it.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, kind: None, detail: detail.into(), retry_after: None, challenge: None }
+    }
+
+    /// The last part of its `type`, which is `urn:steadfast:problem:KIND`; `about:blank` without.
+    #[must_use]
+    pub fn kind(mut self, kind: &'static str) -> Self {
+        self.kind = Some(kind);
+        self
+    }
+
+    /// Says when to try again: whole seconds, rounded up, at least one.
+    #[must_use]
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// 401 for a request without a token.
+    pub fn unauthenticated() -> Self {
+        let detail = "this needs `Authorization: Bearer TOKEN`; log in to get a token";
+        let problem = Self::new(StatusCode::UNAUTHORIZED, detail);
+        Self { challenge: Some("Bearer"), ..problem }
+    }
+
+    /// 401 for a token or session that is not valid (any more). It does not say why: the client
+    /// can only log in again, and an attacker should learn nothing.
+    pub fn invalid_token() -> Self {
+        let detail = "the token or its session is not valid any more; log in again";
+        let problem = Self::new(StatusCode::UNAUTHORIZED, detail).kind("invalid-token");
+        Self { challenge: Some(r#"Bearer error="invalid_token""#), ..problem }
+    }
+
+    /// Any error of poem's as a problem of the same status; problems pass unchanged. For
+    /// [`catch_all_error`](poem::EndpointExt::catch_all_error).
+    pub fn from_poem(error: poem::Error) -> Response {
+        // What the router noted, for those who count requests by route.
+        let route = error.data::<PathPattern>().cloned();
+        let mut response = if error.is_from_response() {
+            error.into_response()
+        } else {
+            Self::of(error).into_response()
+        };
+        if let Some(route) = route {
+            response.extensions_mut().insert(route);
+        }
+        response
+    }
+
+    fn of(error: poem::Error) -> Self {
+        match error.downcast::<Self>() {
+            Ok(problem) => problem,
+            Err(error) if error.status().is_server_error() => {
+                warn!(%error, "a request failed");
+                Self::new(error.status(), "the service failed; try again")
+            }
+            Err(error) => Self::new(error.status(), error.to_string()),
+        }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.status, self.detail)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl poem::error::ResponseError for Problem {
+    fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    fn as_response(&self) -> Response {
+        let title = self.status.canonical_reason().unwrap_or("Error");
+        let kind = self.kind.map_or_else(
+            || "about:blank".to_owned(),
+            |kind| format!("urn:steadfast:problem:{kind}"),
+        );
+        let status = self.status.as_u16();
+        let body = json!({ "type": kind, "status": status, "title": title, "detail": self.detail });
+        let mut response = Response::builder()
+            .status(self.status)
+            .content_type("application/problem+json")
+            .header(header::CACHE_CONTROL, "no-store");
+        if let Some(after) = self.retry_after {
+            response = response.header(header::RETRY_AFTER, whole_seconds(after).max(1));
+        }
+        if let Some(challenge) = self.challenge {
+            response = response.header(header::WWW_AUTHENTICATE, challenge);
+        }
+        response.body(body.to_string())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        poem::error::ResponseError::as_response(&self)
+    }
+}
+
+impl From<Error> for Problem {
+    /// What a client may know of an error of the store: 503 with `Retry-After`, except for a
+    /// value that is too large (413). The error itself goes to the log.
+    fn from(error: Error) -> Self {
+        warn!(error = %error, "the state store failed");
+        match error.kind() {
+            ErrorKind::TooLarge => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "this is more than the store takes")
+            }
+            ErrorKind::Contended => {
+                let detail = "too many requests change the same data; try again";
+                Self::unavailable(detail, error.retry()).kind("contended")
+            }
+            ErrorKind::Corrupt => {
+                let detail = "the stored data cannot be read; it is left as it is";
+                Self::unavailable(detail, error.retry()).kind("record-unreadable")
+            }
+            _ => {
+                let detail = "the state store cannot answer; try again with the same key";
+                Self::unavailable(detail, error.retry()).kind("store-unavailable")
+            }
+        }
+    }
+}
+
+impl Problem {
+    fn unavailable(detail: &str, retry: Retry) -> Self {
+        let after = match retry {
+            Retry::After(after) => after,
+            Retry::Now | Retry::Never => Duration::from_secs(1),
+        };
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(after)
+    }
+}
+
+impl From<SessionError> for Problem {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Gone => Self::invalid_token(),
+            SessionError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// Rounded up, as every span that a client waits for.
+pub(super) fn whole_seconds(span: Duration) -> u64 {
+    u64::try_from(span.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,264 @@
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use crate::backend::{
+    Condition, Entry, Error, ErrorKind, Key, Result, Ttl, Version, Write, Written,
+};
+use crate::{State, Store, store};
+
+use super::claim::Claim;
+use super::record::{ClaimRecord, Phase};
+use super::{Fingerprint, IdempotencyBuilder, IdempotencyKey, OnLapse, Scope};
+
+/// How many holders a key may have had before taking it over ends: work that kills its worker
+/// each time must not run forever.
+const ATTEMPTS_MAX: u16 = 5;
+
+/// Each round loses to another caller of the same key, and each of those moves the key on.
+const ROUNDS_MAX: usize = 256;
+
+/// Claims of idempotency keys in a [`Store`], with answers of type `A`.
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// # use steadfast::{Idempotency, Principal, State, Store};
+/// # use steadfast::idempotency::{Begin, Completion, Fingerprint, IdempotencyKey, Scope};
+/// #[derive(Serialize, Deserialize, Debug, PartialEq)]
+/// struct Receipt {
+///     id: String,
+/// }
+/// impl State for Receipt {
+///     const SCHEMA: u16 = 1;
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> steadfast::Result<()> {
+/// # let store = Store::builder(steadfast::connect("memory:").await?).build()?;
+/// let payments: Idempotency<Receipt> = Idempotency::builder(&store).build()?;
+/// let scope = Scope::of(&Principal::new("alice")?, "pay");
+/// let (key, ten_euros) = (IdempotencyKey::new("k-1")?, Fingerprint::of(["10 EUR"]));
+///
+/// let Begin::Acquired(claim) = payments.begin(&scope, &key, &ten_euros).await? else {
+///     panic!("nobody else is here");
+/// };
+/// let receipt = Receipt { id: claim.effect_id() };
+/// let done = claim.complete(&receipt).await?;
+/// assert!(matches!(done, Completion::Completed));
+///
+/// assert!(matches!(payments.begin(&scope, &key, &ten_euros).await?, Begin::Replay(_)));
+/// let a_hundred = Fingerprint::of(["100 EUR"]);
+/// assert!(matches!(payments.begin(&scope, &key, &a_hundred).await?, Begin::Mismatch));
+/// # Ok(())
+/// # }
+/// ```
+pub struct Idempotency<A> {
+    pub(super) store: Store,
+    pub(super) lease: Ttl,
+    pub(super) retention: Ttl,
+    pub(super) on_lapse: OnLapse,
+    pub(super) answer: PhantomData<fn() -> A>,
+}
+
+/// What became of a claim.
+#[derive(Debug)]
+#[must_use = "only `Acquired` may execute"]
+pub enum Begin<A> {
+    /// It is yours: execute, then complete.
+    Acquired(Claim<A>),
+    /// It was done before; this is the answer.
+    Replay(A),
+    /// Somebody is at it, for at most this long unless they renew.
+    InFlight {
+        /// What is left of their lease, on the store's clock.
+        lease_left: Duration,
+    },
+    /// The key was used for another request.
+    Mismatch,
+    /// A holder died, or took too long, and the policy forbids to run again: the outcome is
+    /// unknown.
+    Lapsed {
+        /// How many holders there were.
+        attempt: u16,
+    },
+}
+
+/// What the record of a key says to somebody who wants it.
+enum Verdict<A> {
+    /// It says that it is ours: an earlier reply was lost.
+    Mine {
+        attempt: u16,
+    },
+    Decided(Begin<A>),
+    TakeOver {
+        attempt: u16,
+    },
+}
+
+impl<A: State> Idempotency<A> {
+    /// Starts from a store.
+    pub fn builder(store: &Store) -> IdempotencyBuilder<A> {
+        IdempotencyBuilder::new(store.clone())
+    }
+
+    /// What happens to a lapsed key.
+    pub fn on_lapse(&self) -> OnLapse {
+        self.on_lapse
+    }
+
+    /// How long a claim lasts without renewal.
+    pub fn lease(&self) -> Duration {
+        self.lease.as_duration()
+    }
+
+    /// Claims a key, or says why not. One trip; two for a take-over.
+    ///
+    /// # Errors
+    ///
+    /// What the store says; nothing was executed, so the caller may try again with the same key.
+    /// [`ErrorKind::Corrupt`] for a record that this build cannot read: it is left as it is.
+    pub async fn begin(
+        &self,
+        scope: &Scope,
+        key: &IdempotencyKey,
+        fingerprint: &Fingerprint,
+    ) -> Result<Begin<A>> {
+        let mut bid = Bid {
+            store_key: scope.store_key(&self.store, key)?,
+            effect_id: scope.effect_id(key),
+            fingerprint: *fingerprint,
+            owner: random_owner()?,
+        };
+        let (mut attempt, mut only_if) = (1, Condition::Absent);
+        for _round in 0..ROUNDS_MAX {
+            let current = match self.try_claim(&bid, attempt, only_if).await? {
+                Written::Applied { version: Some(version) } => {
+                    return Ok(Begin::Acquired(self.claim(bid, attempt, version)));
+                }
+                Written::Applied { version: None } => return Err(lost()),
+                Written::Refused { current } => current,
+            };
+            let Some(entry) = current else {
+                (attempt, only_if) = (1, Condition::Absent);
+                continue;
+            };
+            match self.judge(&bid, &entry)? {
+                Verdict::Decided(begin) => return Ok(begin),
+                Verdict::Mine { attempt } => {
+                    return Ok(Begin::Acquired(self.claim(bid, attempt, entry.version)));
+                }
+                Verdict::TakeOver { attempt: next } => {
+                    (attempt, only_if) = (next, Condition::VersionIs(entry.version));
+                    // A take-over is another tenure: it must not be taken for the one before.
+                    bid.owner = random_owner()?;
+                }
+            }
+        }
+        Err(store::contended())
+    }
+
+    async fn try_claim(&self, bid: &Bid, attempt: u16, only_if: Condition) -> Result<Written> {
+        let record = ClaimRecord {
+            owner: bid.owner,
+            fingerprint: bid.fingerprint.0,
+            attempt,
+            phase: self.running(),
+        };
+        self.put(&bid.store_key, &record, only_if).await
+    }
+
+    fn judge(&self, bid: &Bid, entry: &Entry) -> Result<Verdict<A>> {
+        let Some(record) = self.store.decode::<ClaimRecord<A>>(entry)? else {
+            return Err(lost());
+        };
+        let ClaimRecord { owner, fingerprint, attempt, phase } = record.value;
+        // Before anything else: whatever state the key is in, it is not this request's.
+        if fingerprint != bid.fingerprint.0 {
+            return Ok(Verdict::Decided(Begin::Mismatch));
+        }
+        let lease = match phase {
+            Phase::Completed { answer } => return Ok(Verdict::Decided(Begin::Replay(answer))),
+            Phase::Running { .. } if owner == bid.owner => return Ok(Verdict::Mine { attempt }),
+            Phase::Running { lease_ms } => Duration::from_millis(lease_ms),
+        };
+        let lease_left = lease.saturating_sub(entry.age);
+        if !lease_left.is_zero() {
+            return Ok(Verdict::Decided(Begin::InFlight { lease_left }));
+        }
+        if self.on_lapse == OnLapse::TakeOver && attempt < ATTEMPTS_MAX {
+            return Ok(Verdict::TakeOver { attempt: attempt + 1 });
+        }
+        Ok(Verdict::Decided(Begin::Lapsed { attempt }))
+    }
+
+    fn claim(&self, bid: Bid, attempt: u16, version: Version) -> Claim<A> {
+        Claim {
+            idempotency: self.clone(),
+            key: bid.store_key,
+            effect_id: bid.effect_id,
+            fingerprint: bid.fingerprint,
+            owner: bid.owner,
+            attempt,
+            fence: version,
+            version,
+        }
+    }
+
+    pub(super) fn running<'a>(&self) -> Phase<&'a A> {
+        Phase::Running { lease_ms: self.lease.as_millis() }
+    }
+
+    /// Writes a record; the retention starts anew with it. The write is made twice if the first
+    /// reply was lost: the record carries its owner, who recognises it.
+    pub(super) async fn put(
+        &self,
+        key: &Key,
+        record: &ClaimRecord<&A>,
+        only_if: Condition,
+    ) -> Result<Written> {
+        let bytes = self.store.encode_as(A::SCHEMA, record, None)?;
+        let write = Write::put(key.clone(), bytes).expiring(self.retention).only_if(only_if);
+        match self.store.write(write.clone()).await {
+            Err(error) if error.is_ambiguous() => self.store.write(write).await,
+            answer => answer,
+        }
+    }
+}
+
+impl<A> Clone for Idempotency<A> {
+    fn clone(&self) -> Self {
+        Self { store: self.store.clone(), ..*self }
+    }
+}
+
+impl<A> fmt::Debug for Idempotency<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Idempotency")
+            .field("store", &self.store)
+            .field("lease", &self.lease)
+            .field("retention", &self.retention)
+            .field("on_lapse", &self.on_lapse)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What one caller asks for.
+struct Bid {
+    store_key: Key,
+    effect_id: String,
+    fingerprint: Fingerprint,
+    owner: [u8; 16],
+}
+
+fn random_owner() -> Result<[u8; 16]> {
+    let mut owner = [0; 16];
+    getrandom::fill(&mut owner).map_err(|cause| {
+        let detail = "the operating system gave no random bytes; nothing was claimed";
+        Error::new(ErrorKind::Other, detail).caused_by(cause.to_string())
+    })?;
+    Ok(owner)
+}
+
+fn lost() -> Error {
+    Error::new(ErrorKind::Other, "the backend broke its contract; nothing was claimed; report it")
+}

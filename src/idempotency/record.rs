@@ -1,0 +1,30 @@
+use serde::{Deserialize, Serialize};
+
+use crate::State;
+
+/// What is stored under an idempotency key. Its physical TTL is the retention, never the lease,
+/// so that a holder's death stays visible.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ClaimRecord<A> {
+    /// Random, chosen by the holder before the call: after a lost reply it recognises itself.
+    pub(super) owner: [u8; 16],
+    pub(super) fingerprint: [u8; 32],
+    /// 1 for the first holder, +1 for each take-over.
+    pub(super) attempt: u16,
+    pub(super) phase: Phase<A>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) enum Phase<A> {
+    /// The lease runs from the write of this record.
+    Running {
+        lease_ms: u64,
+    },
+    Completed {
+        answer: A,
+    },
+}
+
+impl<A: State> State for ClaimRecord<A> {
+    const SCHEMA: u16 = A::SCHEMA;
+}

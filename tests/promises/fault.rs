@@ -1,0 +1,107 @@
+//! A backend that fails on command: the fault is made up, the store behind it is real.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use steadfast::Store;
+use steadfast::backend::{
+    Backend, BackendInfo, Entry, Error, ErrorKind, Health, Key, Result, ScanPage, ScanRequest,
+    Transacted, Write, Written, async_trait,
+};
+
+/// What happens to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It does not reach the store.
+    Cut,
+    /// It is done, and the answer is lost.
+    ReplyLost,
+}
+
+/// Fails the next calls, counts them all, and lets every call wait once before and once after it
+/// reaches the store, so that a test can drop it there.
+#[derive(Debug)]
+pub(crate) struct Faulty {
+    inner: Arc<dyn Backend>,
+    next: Mutex<Vec<Fault>>,
+    calls: AtomicUsize,
+}
+
+impl Faulty {
+    pub(crate) fn new(inner: Arc<dyn Backend>) -> Arc<Self> {
+        Arc::new(Self { inner, next: Mutex::default(), calls: AtomicUsize::new(0) })
+    }
+
+    pub(crate) fn store(self: &Arc<Self>) -> Store {
+        Store::builder(self.clone()).build().unwrap()
+    }
+
+    /// The next calls meet these faults, the first first.
+    pub(crate) fn fail_next(&self, faults: &[Fault]) {
+        self.next.lock().unwrap().extend(faults.iter().rev());
+    }
+
+    /// How many calls were made since the last time this was asked.
+    pub(crate) fn trips(&self) -> usize {
+        self.calls.swap(0, Ordering::SeqCst)
+    }
+
+    async fn pass<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let fault = self.next.lock().unwrap().pop();
+        tokio::task::yield_now().await;
+        if fault == Some(Fault::Cut) {
+            return Err(Error::new(ErrorKind::Unavailable, "the test cut the link"));
+        }
+        let answer = call.await;
+        tokio::task::yield_now().await;
+        if fault == Some(Fault::ReplyLost) {
+            return Err(Error::new(ErrorKind::Timeout, "the test lost the reply").ambiguous());
+        }
+        answer
+    }
+}
+
+#[async_trait]
+impl Backend for Faulty {
+    fn info(&self) -> &BackendInfo {
+        self.inner.info()
+    }
+
+    fn get_ready(&self, _key: &Key) -> Option<Option<Entry>> {
+        None
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Entry>> {
+        self.pass(self.inner.get(key)).await
+    }
+
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>> {
+        self.pass(self.inner.get_many(keys)).await
+    }
+
+    async fn write(&self, write: Write) -> Result<Written> {
+        self.pass(self.inner.write(write)).await
+    }
+
+    async fn write_many(&self, writes: Vec<Write>) -> Result<Vec<Result<Written>>> {
+        self.pass(self.inner.write_many(writes)).await
+    }
+
+    async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
+        self.pass(self.inner.transact(writes)).await
+    }
+
+    async fn scan(&self, request: ScanRequest) -> Result<ScanPage> {
+        self.pass(self.inner.scan(request)).await
+    }
+
+    async fn check(&self) -> Result<Health> {
+        self.pass(self.inner.check()).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.pass(self.inner.close()).await
+    }
+}

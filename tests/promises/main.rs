@@ -1,0 +1,22 @@
+//! What steadfast promises, one file a promise, each on every local backend.
+//!
+//! Time moves only when a test moves it.
+
+#![cfg(all(feature = "memory", feature = "redb", feature = "sled"))]
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::unchecked_time_subtraction, reason = "spans are constants of these tests")]
+
+mod fault;
+mod world;
+
+mod p01_no_lost_update;
+mod p02_no_resurrection;
+mod p03_one_execution;
+mod p04_same_answer;
+mod p05_lapsed_is_not_absent;
+mod p06_deadlines_hold;
+mod p07_clock_proof;
+mod p09_outage_is_explicit;
+mod p10_nothing_destroyed_unread;
+mod p12_no_secrets_out;
+mod p13_cancel_safe;

@@ -1,0 +1,38 @@
+//! P1: two concurrent updates of one session, or of one record, both take effect.
+
+use steadfast::backend::Group;
+
+use crate::world::{Basket, World, on_every_backend};
+
+on_every_backend!(fifty_updates_of_one_session_all_count, fifty_updates_of_one_record_all_count);
+
+async fn fifty_updates_of_one_session_all_count(world: World) {
+    let sessions = world.sessions();
+    let id = sessions.create(Basket::default()).await.unwrap().id;
+    let adds = (0..50).map(|item| {
+        let (sessions, id) = (sessions.clone(), id.clone());
+        tokio::spawn(async move { sessions.update(&id, |basket| basket.items.push(item)).await })
+    });
+    for add in adds.collect::<Vec<_>>() {
+        add.await.unwrap().unwrap();
+    }
+    let mut items = sessions.load(&id).await.unwrap().unwrap().state.items;
+    items.sort_unstable();
+    assert_eq!(items, (0..50).collect::<Vec<_>>());
+}
+
+async fn fifty_updates_of_one_record_all_count(world: World) {
+    let key = world.store.key("basket", &Group::new("g").unwrap(), "one").unwrap();
+    let adds = (0..50).map(|item| {
+        let (store, key) = (world.store.clone(), key.clone());
+        tokio::spawn(async move {
+            let add = |basket: &mut Option<Basket>| basket.get_or_insert_default().items.push(item);
+            store.update(&key, None, add).await
+        })
+    });
+    for add in adds.collect::<Vec<_>>() {
+        add.await.unwrap().unwrap();
+    }
+    let record = world.store.get::<Basket>(&key).await.unwrap().unwrap();
+    assert_eq!(record.value.items.len(), 50);
+}

@@ -1,0 +1,104 @@
+//! P3: for one key at most one holder's effects count; who lost the lease is told and fenced.
+
+use steadfast::idempotency::{Begin, Completion, OnLapse, Renewal};
+
+use crate::fault::{Fault, Faulty};
+use crate::world::{LEASE, Receipt, SECOND, World, acquired, on_every_backend, pay};
+
+on_every_backend!(
+    of_64_callers_one_acquires,
+    a_holder_that_was_taken_over_is_fenced,
+    a_lost_reply_to_begin_is_recognised,
+    a_renewed_lease_does_not_lapse,
+    a_released_key_is_free_again,
+    a_fenced_release_frees_nothing,
+    a_take_over_ends_after_five_holders,
+);
+
+async fn of_64_callers_one_acquires(world: World) {
+    let payments = world.payments().build().unwrap();
+    let calls = (0..64).map(|_caller| {
+        let payments = payments.clone();
+        tokio::spawn(async move { pay(&payments).await.unwrap() })
+    });
+    let (mut acquired, mut in_flight) = (0, 0);
+    for call in calls.collect::<Vec<_>>() {
+        match call.await.unwrap() {
+            Begin::Acquired(_) => acquired += 1,
+            Begin::InFlight { lease_left } => {
+                assert_eq!(lease_left, LEASE);
+                in_flight += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((acquired, in_flight), (1, 63));
+}
+
+async fn a_holder_that_was_taken_over_is_fenced(world: World) {
+    let payments = world.payments().on_lapse(OnLapse::TakeOver).build().unwrap();
+    let mut zombie = acquired(pay(&payments).await.unwrap());
+    world.clock.advance(LEASE);
+    let successor = acquired(pay(&payments).await.unwrap());
+    assert_eq!((zombie.attempt(), successor.attempt()), (1, 2));
+    assert!(successor.fence() > zombie.fence());
+    assert_eq!(successor.effect_id(), zombie.effect_id());
+
+    assert_eq!(zombie.renew().await.unwrap(), Renewal::Lost);
+    let fenced = zombie.complete(&Receipt::new("zombie")).await.unwrap();
+    assert!(matches!(fenced, Completion::Fenced { winner: None }));
+
+    let done = successor.complete(&Receipt::new("successor")).await.unwrap();
+    assert!(matches!(done, Completion::Completed));
+    let fenced = zombie.complete(&Receipt::new("zombie")).await.unwrap();
+    let Completion::Fenced { winner: Some(winner) } = fenced else { panic!("{fenced:?}") };
+    assert_eq!(winner, Receipt::new("successor"));
+}
+
+async fn a_lost_reply_to_begin_is_recognised(world: World) {
+    let faulty = Faulty::new(world.backend.clone());
+    let payments = steadfast::Idempotency::<Receipt>::builder(&faulty.store()).build().unwrap();
+    faulty.fail_next(&[Fault::ReplyLost]);
+    let claim = acquired(pay(&payments).await.unwrap());
+    assert_eq!(claim.attempt(), 1);
+    let done = claim.complete(&Receipt::new("mine")).await.unwrap();
+    assert!(matches!(done, Completion::Completed));
+}
+
+async fn a_renewed_lease_does_not_lapse(world: World) {
+    let payments = world.payments().on_lapse(OnLapse::TakeOver).build().unwrap();
+    let mut claim = acquired(pay(&payments).await.unwrap());
+    for _beat in 0..10 {
+        world.clock.advance(LEASE - SECOND);
+        assert_eq!(claim.renew().await.unwrap(), Renewal::Renewed);
+    }
+    let other = pay(&payments).await.unwrap();
+    assert!(matches!(other, Begin::InFlight { lease_left } if lease_left == LEASE));
+    let done = claim.complete(&Receipt::new("mine")).await.unwrap();
+    assert!(matches!(done, Completion::Completed));
+}
+
+async fn a_released_key_is_free_again(world: World) {
+    let payments = world.payments().build().unwrap();
+    acquired(pay(&payments).await.unwrap()).release().await.unwrap();
+    assert_eq!(acquired(pay(&payments).await.unwrap()).attempt(), 1);
+}
+
+/// A's late failure must not delete B's record.
+async fn a_fenced_release_frees_nothing(world: World) {
+    let payments = world.payments().on_lapse(OnLapse::TakeOver).build().unwrap();
+    let zombie = acquired(pay(&payments).await.unwrap());
+    world.clock.advance(LEASE);
+    let _successor = acquired(pay(&payments).await.unwrap());
+    zombie.release().await.unwrap();
+    assert!(matches!(pay(&payments).await.unwrap(), Begin::InFlight { .. }));
+}
+
+async fn a_take_over_ends_after_five_holders(world: World) {
+    let payments = world.payments().on_lapse(OnLapse::TakeOver).build().unwrap();
+    for attempt in 1..=5 {
+        assert_eq!(acquired(pay(&payments).await.unwrap()).attempt(), attempt);
+        world.clock.advance(LEASE);
+    }
+    assert!(matches!(pay(&payments).await.unwrap(), Begin::Lapsed { attempt: 5 }));
+}

@@ -1,0 +1,48 @@
+//! P9: an outage is never a miss, and a read error never overwrites stored data.
+
+use steadfast::backend::ErrorKind;
+use steadfast::session::SessionError;
+
+use crate::fault::{Fault, Faulty};
+use crate::world::{Basket, Receipt, World, alice, on_every_backend, pay, sessions};
+
+on_every_backend!(
+    an_outage_is_not_a_missing_session,
+    nothing_is_written_after_a_failed_read,
+    a_claim_fails_closed,
+);
+
+async fn an_outage_is_not_a_missing_session(world: World) {
+    let faulty = Faulty::new(world.backend.clone());
+    let sessions = sessions(&faulty.store());
+    for id in [
+        sessions.create(Basket::default()).await.unwrap().id,
+        sessions.sign_in(&alice(), "laptop", Basket::default()).await.unwrap().id,
+    ] {
+        faulty.fail_next(&[Fault::Cut]);
+        assert!(sessions.load(&id).await.unwrap_err().is_outage());
+        assert!(sessions.load(&id).await.unwrap().is_some());
+    }
+    faulty.fail_next(&[Fault::Cut]);
+    assert!(sessions.devices(&alice(), None).await.unwrap_err().is_outage());
+}
+
+/// The blank session that overwrites the real one.
+async fn nothing_is_written_after_a_failed_read(world: World) {
+    let faulty = Faulty::new(world.backend.clone());
+    let sessions = sessions(&faulty.store());
+    let before = sessions.create(Basket { items: vec![7] }).await.unwrap();
+    faulty.fail_next(&[Fault::Cut]);
+    let failed = sessions.update(&before.id, |basket| basket.items.clear()).await;
+    assert!(matches!(failed, Err(SessionError::Store(error)) if error.is_outage()));
+    let after = sessions.load(&before.id).await.unwrap().unwrap();
+    assert_eq!((after.state, after.version), (before.state, before.version));
+}
+
+async fn a_claim_fails_closed(world: World) {
+    let faulty = Faulty::new(world.backend.clone());
+    let payments = steadfast::Idempotency::<Receipt>::builder(&faulty.store()).build().unwrap();
+    faulty.fail_next(&[Fault::Cut]);
+    let error = pay(&payments).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_ambiguous()), (ErrorKind::Unavailable, false));
+}

@@ -1,0 +1,79 @@
+//! P12: no payload, token, session id or credential in an error or `Debug` output.
+
+use std::fmt::Write as _;
+
+use steadfast::idempotency::{Fingerprint, IdempotencyKey, Scope};
+use steadfast::{Principal, Store};
+
+use crate::world::{Receipt, World, acquired, on_every_backend};
+
+on_every_backend!(no_secret_is_printed);
+
+const CANARY: &str = "canary-7f3a";
+
+async fn no_secret_is_printed(world: World) {
+    let mut out = String::new();
+    let principal = Principal::new(CANARY).unwrap();
+    let sessions = steadfast::Sessions::<Canary>::builder(&world.store).build().unwrap();
+    let session = sessions.sign_in(&principal, CANARY, Canary(CANARY.to_owned())).await.unwrap();
+    let id = session.id.expose();
+    writeln!(out, "{session:?} {principal:?} {sessions:?} {:?}", session.id).unwrap();
+    let loaded = sessions.load(&session.id).await.unwrap();
+    let updated = sessions.update(&session.id, |state| state.0.push('!')).await.unwrap();
+    writeln!(out, "{loaded:?} {updated:?}").unwrap();
+    writeln!(out, "{:?}", format!("{id}x").parse::<steadfast::session::SessionId>()).unwrap();
+
+    let payments = steadfast::Idempotency::<Receipt>::builder(&world.store).build().unwrap();
+    let (key, scope) = (IdempotencyKey::new(CANARY).unwrap(), Scope::of(&principal, "pay"));
+    let print = Fingerprint::of([CANARY]);
+    let claim = acquired(payments.begin(&scope, &key, &print).await.unwrap());
+    writeln!(out, "{claim:?} {key:?} {scope:?} {print:?} {payments:?}").unwrap();
+    let too_long = IdempotencyKey::new(format!("{CANARY} {CANARY}"));
+    writeln!(out, "{too_long:?} {:?}", world.store).unwrap();
+
+    let group = principal.group();
+    let key = world.store.key("canary", &group, "one").unwrap();
+    let updated = world.store.update(&key, None, |state: &mut Option<Canary>| {
+        *state = Some(Canary(CANARY.to_owned()));
+    });
+    writeln!(out, "{:?}", updated.await.unwrap()).unwrap();
+    writeln!(out, "{:?}", world.store.get::<Canary>(&key).await.unwrap()).unwrap();
+    writeln!(out, "{:?}", world.store.get::<Receipt>(&key).await.unwrap_err()).unwrap();
+
+    assert!(!out.contains(CANARY), "{out}");
+    assert!(!out.contains(&id[..8]), "{out}");
+}
+
+#[tokio::test]
+async fn no_url_is_printed() {
+    for url in ["redis://user:canary-7f3a@host", "memory:canary-7f3a", "canary-7f3a", "redb:"] {
+        let error = steadfast::connect(url).await.unwrap_err();
+        assert!(!format!("{error} {error:?}").contains(CANARY), "{error:?}");
+    }
+}
+
+#[test]
+fn no_token_is_printed() {
+    let tokens = steadfast::Tokens::builder("shop", format!("{CANARY:-<40}").as_bytes());
+    let mut out = format!("{tokens:?}");
+    let tokens = tokens.build().unwrap();
+    let claims =
+        steadfast::token::Claims { subject: CANARY.to_owned(), session: Some(CANARY.to_owned()) };
+    let token = tokens.issue(&claims, std::time::Duration::from_secs(9)).unwrap();
+    write!(out, "{tokens:?} {claims:?} {:?}", tokens.verify(&format!("{token}A"))).unwrap();
+    assert!(!out.contains(CANARY), "{out}");
+}
+
+/// A session's state with a secret in it; it has no `Debug`, and nobody asks for one.
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+struct Canary(String);
+
+impl steadfast::State for Canary {
+    const SCHEMA: u16 = 1;
+}
+
+/// Used by the compiler only: a store is built from any backend.
+#[expect(dead_code, reason = "shows that Store is Send and Sync")]
+fn store_is_shareable(store: Store) -> impl Send + Sync {
+    store
+}

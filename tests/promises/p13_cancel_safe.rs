@@ -1,0 +1,81 @@
+//! P13: a call that is dropped at any await breaks no promise: what it did is whole or not there,
+//! and the next caller is not disturbed.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use steadfast::backend::{Transactions, Version};
+use steadfast::idempotency::{Begin, Completion, OnLapse};
+
+use crate::fault::Faulty;
+use crate::world::{Basket, LEASE, Receipt, World, acquired, alice, pay, sessions};
+
+/// Polls a call so many times and drops it. True if it came to its end before.
+///
+/// Only on the memory backend, whose calls are done when they return: the awaits are those that
+/// [`Faulty`] puts before and after each.
+fn drop_after(polls: usize, call: impl Future) -> bool {
+    let mut call = pin!(call);
+    let mut context = Context::from_waker(Waker::noop());
+    (0..polls).any(|_poll| matches!(call.as_mut().poll(&mut context), Poll::Ready(_)))
+}
+
+#[tokio::test]
+async fn a_dropped_update_is_whole_or_absent() {
+    let world = World::memory();
+    let faulty = Faulty::new(world.backend.clone());
+    let sessions = sessions(&faulty.store());
+    for polls in 0.. {
+        let id = sessions.create(Basket::default()).await.unwrap().id;
+        let done = drop_after(polls, sessions.update(&id, |basket| basket.items.extend([1, 2])));
+        let items = sessions.load(&id).await.unwrap().unwrap().state.items;
+        assert!(items.is_empty() || items == [1, 2], "{items:?} after {polls} polls");
+        sessions.update(&id, |basket| basket.items.push(3)).await.unwrap();
+        if done {
+            assert!(polls > 3, "the call never waited");
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_sign_in_leaves_no_half_of_a_session() {
+    let world = World::memory();
+    assert!(world.store.info().capabilities.transactions >= Transactions::SameGroup);
+    let faulty = Faulty::new(world.backend.clone());
+    let sessions = sessions(&faulty.store());
+    for polls in 0.. {
+        let done = drop_after(polls, sessions.sign_in(&alice(), "laptop", Basket::default()));
+        let listed = sessions.devices(&alice(), None).await.unwrap().len();
+        assert!(listed <= 1, "after {polls} polls");
+        sessions.destroy_all(&alice()).await.unwrap();
+        if done {
+            assert_eq!(listed, 1);
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_begin_or_complete_leaves_a_key_that_can_be_finished() {
+    let world = World::memory();
+    let faulty = Faulty::new(world.backend.clone());
+    let payments = steadfast::Idempotency::<Receipt>::builder(&faulty.store())
+        .lease(LEASE)
+        .on_lapse(OnLapse::TakeOver)
+        .build()
+        .unwrap();
+    let mut fence: Option<Version> = None;
+    for polls in 0..8 {
+        drop_after(polls, pay(&payments));
+        world.clock.advance(LEASE);
+        let claim = acquired(pay(&payments).await.unwrap());
+        assert!(fence < Some(claim.fence()));
+        fence = Some(claim.fence());
+        drop_after(polls, claim.complete(&Receipt::new("1")));
+        let completed = claim.complete(&Receipt::new("1")).await.unwrap();
+        assert!(matches!(completed, Completion::Completed));
+        assert!(matches!(pay(&payments).await.unwrap(), Begin::Replay(_)));
+        world.clock.advance(std::time::Duration::from_secs(25 * 3_600));
+    }
+}

@@ -1,0 +1,143 @@
+//! A store on each backend, with a clock in the test's hand.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use steadfast::backend::{Backend, ManualClock};
+use steadfast::idempotency::{
+    Begin, Claim, Fingerprint, IdempotencyBuilder, IdempotencyKey, Scope,
+};
+use steadfast::memory::{MemoryBackend, MemoryConfig};
+use steadfast::redb::{Options, RedbBackend};
+use steadfast::sled::SledBackend;
+use steadfast::{Idempotency, Principal, Sessions, State, Store};
+use tempfile::TempDir;
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const IDLE: Duration = Duration::from_secs(600);
+pub(crate) const ABSOLUTE: Duration = Duration::from_secs(3_600);
+pub(crate) const LEASE: Duration = Duration::from_secs(60);
+
+/// Runs each test of a file on each backend.
+macro_rules! on_every_backend {
+    ($($test:ident),+ $(,)?) => {
+        mod memory {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test($crate::world::World::memory()).await;
+            })+
+        }
+        mod redb {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test($crate::world::World::redb()).await;
+            })+
+        }
+        mod sled {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test($crate::world::World::sled()).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_every_backend;
+
+/// A backend, its clock, and the folder it lives in.
+pub(crate) struct World {
+    pub(crate) clock: ManualClock,
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) store: Store,
+    _dir: TempDir,
+}
+
+impl World {
+    pub(crate) fn memory() -> Self {
+        Self::with(|clock, _dir| {
+            Arc::new(MemoryBackend::with_clock(MemoryConfig::default(), clock))
+        })
+    }
+
+    pub(crate) fn redb() -> Self {
+        Self::with(|clock, dir| {
+            let options = Options { clock, sweep_every: None };
+            Arc::new(RedbBackend::open_with(dir.path().join("db").as_path(), options).unwrap())
+        })
+    }
+
+    pub(crate) fn sled() -> Self {
+        Self::with(|clock, dir| {
+            let options = Options { clock, sweep_every: None };
+            Arc::new(SledBackend::open_with(dir.path().join("db").as_path(), options).unwrap())
+        })
+    }
+
+    fn with(open: impl FnOnce(ManualClock, &TempDir) -> Arc<dyn Backend>) -> Self {
+        let (clock, dir) =
+            (ManualClock::at_us(1_700_000_000_000_000), tempfile::tempdir().unwrap());
+        let backend = open(clock.clone(), &dir);
+        let store = Store::builder(backend.clone()).build().unwrap();
+        Self { clock, backend, store, _dir: dir }
+    }
+
+    pub(crate) fn sessions(&self) -> Sessions<Basket> {
+        sessions(&self.store)
+    }
+
+    pub(crate) fn payments(&self) -> IdempotencyBuilder<Receipt> {
+        Idempotency::<Receipt>::builder(&self.store).lease(LEASE)
+    }
+}
+
+pub(crate) fn sessions(store: &Store) -> Sessions<Basket> {
+    Sessions::<Basket>::builder(store).idle(IDLE).absolute(ABSOLUTE).build().unwrap()
+}
+
+/// A session's state.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Basket {
+    pub(crate) items: Vec<u32>,
+}
+
+impl State for Basket {
+    const SCHEMA: u16 = 1;
+}
+
+/// What an execution answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Receipt {
+    pub(crate) id: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl State for Receipt {
+    const SCHEMA: u16 = 1;
+}
+
+impl Receipt {
+    pub(crate) fn new(id: &str) -> Self {
+        Self { id: id.to_owned(), body: vec![0, 255, 10] }
+    }
+}
+
+/// Alice pays ten euros with the key `k-1`.
+pub(crate) async fn pay(payments: &Idempotency<Receipt>) -> steadfast::Result<Begin<Receipt>> {
+    let key = IdempotencyKey::new("k-1").unwrap();
+    payments.begin(&scope(), &key, &Fingerprint::of(["ten euros"])).await
+}
+
+pub(crate) fn scope() -> Scope {
+    Scope::of(&alice(), "pay")
+}
+
+pub(crate) fn alice() -> Principal {
+    Principal::new("alice").unwrap()
+}
+
+pub(crate) fn acquired(begin: Begin<Receipt>) -> Claim<Receipt> {
+    match begin {
+        Begin::Acquired(claim) => claim,
+        other => panic!("not acquired: {other:?}"),
+    }
+}

@@ -1,0 +1,123 @@
+//! The store between typed values and a backend.
+
+#![cfg(all(feature = "memory", feature = "bincode", feature = "json"))]
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use serde::{Deserialize, Serialize};
+use steadfast::backend::{ErrorKind, Group, Key, Ttl, Write};
+use steadfast::{Codec, State, Store};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Profile {
+    name: String,
+    visits: Vec<u64>,
+}
+
+impl State for Profile {
+    const SCHEMA: u16 = 1;
+}
+
+fn profile() -> Profile {
+    Profile { name: "Ada".to_owned(), visits: vec![1, u64::MAX] }
+}
+
+async fn store(codec: Codec) -> (Store, Key) {
+    let backend = steadfast::connect("memory:").await.unwrap();
+    let store = Store::builder(backend).namespace("shop").codec(codec).build().unwrap();
+    let key = store.key("profile", &Group::new("ada").unwrap(), "main").unwrap();
+    (store, key)
+}
+
+const CODECS: [Codec; 3] = [Codec::Postcard, Codec::Bincode, Codec::Json];
+
+#[tokio::test]
+async fn every_codec_round_trips_and_reads_the_others() {
+    let backend = steadfast::connect("memory:").await.unwrap();
+    let stores = CODECS.map(|codec| Store::builder(backend.clone()).codec(codec).build().unwrap());
+    let key = stores[0].key("profile", &Group::new("ada").unwrap(), "main").unwrap();
+    for writer in &stores {
+        let put = Write::put(key.clone(), writer.encode(&profile()).unwrap());
+        assert!(writer.write(put).await.unwrap().is_applied());
+        for reader in &stores {
+            let record = reader.get::<Profile>(&key).await.unwrap().unwrap();
+            assert_eq!(record.value, profile());
+        }
+    }
+}
+
+/// Damage behind the checksum: what the decoders themselves make of hostile bytes.
+#[tokio::test]
+async fn no_codec_panics_on_or_allocates_for_hostile_bytes() {
+    /// Encoded without a length, so that its bytes are the payload.
+    #[derive(Serialize, Deserialize)]
+    struct Raw([u8; 9]);
+    impl State for Raw {
+        const SCHEMA: u16 = 1;
+    }
+    for codec in CODECS {
+        let (store, key) = store(codec).await;
+        // A sequence that claims 2^63 elements, in the varints of postcard and of bincode.
+        for hostile in [[255; 9], [253, 255, 255, 255, 255, 255, 255, 255, 127], [0; 9]] {
+            let put = Write::put(key.clone(), store.encode(&Raw(hostile)).unwrap());
+            assert!(store.write(put).await.unwrap().is_applied());
+            let read = store.get::<Profile>(&key).await;
+            assert_eq!(read.unwrap_err().kind(), ErrorKind::Corrupt, "{codec:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn keys_carry_namespace_layout_and_kind() {
+    let (store, key) = store(Codec::Postcard).await;
+    assert_eq!(key.as_str(), "shop:v1:profile:{ada}:main");
+    assert!(store.key("no spaces", &Group::new("g").unwrap(), "n").is_err());
+    let backend = steadfast::connect("memory:").await.unwrap();
+    for bad in ["", "a b", &"n".repeat(41)] {
+        assert!(Store::builder(backend.clone()).namespace(bad).build().is_err(), "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_update_without_effect_writes_nothing() {
+    let (store, key) = store(Codec::Postcard).await;
+    let set = |state: &mut Option<Profile>| *state = Some(profile());
+    let first = store.update(&key, None, set).await.unwrap().version;
+    assert_eq!(store.update(&key, None, set).await.unwrap().version, first);
+    let removed = store.update(&key, None, |state: &mut Option<Profile>| *state = None).await;
+    assert_eq!(removed.unwrap().version, None);
+    assert!(store.get::<Profile>(&key).await.unwrap().is_none());
+    let absent = store.update(&key, None, |state: &mut Option<Profile>| *state = None).await;
+    assert_eq!(absent.unwrap().version, None);
+}
+
+#[tokio::test]
+async fn bad_lifetimes_and_oversize_values_are_typed_errors() {
+    use std::time::Duration;
+    let (store, key) = store(Codec::Postcard).await;
+    for span in [Duration::ZERO, Ttl::MAX.as_duration() + Duration::from_millis(1), Duration::MAX] {
+        assert_eq!(Ttl::new(span).unwrap_err().kind(), ErrorKind::Invalid);
+        let sessions = steadfast::Sessions::<Profile>::builder(&store).idle(span);
+        let error = sessions.build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "idle {span:?}");
+        let sessions = steadfast::Sessions::<Profile>::builder(&store).absolute(span);
+        let error = sessions.build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "absolute {span:?}");
+        let claims = steadfast::Idempotency::<Profile>::builder(&store).lease(span);
+        assert_eq!(claims.build().unwrap_err().kind(), ErrorKind::Invalid);
+    }
+    let huge = Profile { name: "x".repeat(17 << 20), visits: Vec::new() };
+    let error = store.update(&key, None, |state| *state = Some(huge.clone())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    assert!(store.get::<Profile>(&key).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_url_that_cannot_be_opened_says_what_can() {
+    for url in ["", "memory", "memory:x", "redb:", "sled:", "redis://host", "ftp:x", "MEMORY:"] {
+        let error = steadfast::connect(url).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{url}");
+        assert!(error.to_string().contains("memory:"), "{error}");
+    }
+    let error = steadfast::connect("memory:?pool=3").await.unwrap_err();
+    assert!(error.to_string().contains("pool"), "{error}");
+}
