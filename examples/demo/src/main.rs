@@ -1,1 +1,78 @@
-fn main() {}
+//! A small shop that keeps nothing in its process: run as many of it as you like.
+
+mod app;
+mod config;
+mod routes;
+mod secret;
+mod shop;
+mod telemetry;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use poem::Server;
+use poem::listener::{Acceptor, Listener, TcpListener};
+use steadfast::Store;
+use tracing::info;
+
+use crate::config::Config;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), String> {
+    telemetry::log_to_stderr();
+    let config = Config::from_env()?;
+    let backend = steadfast::connect(&config.state_url).await;
+    let backend = backend.map_err(|error| format!("STATE_URL: {error}"))?;
+    let store = Store::builder(backend).namespace("shop").build().map_err(|e| e.to_string())?;
+    let jwt_secret = match &config.jwt_secret {
+        Some(secret) => secret.clone(),
+        None => secret::kept_or_random(&config.state_url)?,
+    };
+    let app = app::build(&store, &config, &jwt_secret)?;
+
+    let address = format!("{}:{}", config.host, config.port);
+    let acceptor = TcpListener::bind(&address).into_acceptor().await;
+    let acceptor = acceptor.map_err(|error| {
+        format!("HOST, PORT: cannot listen on {address}: {error}; choose another, or port 0")
+    })?;
+    for bound in acceptor.local_addr() {
+        if let Some(bound) = bound.as_socket_addr() {
+            println!("listening on http://{bound}");
+        }
+    }
+    let serve = Server::new_with_acceptor(acceptor);
+    let serve = serve.run_with_graceful_shutdown(app, shutdown(), Some(Duration::from_secs(10)));
+    serve.await.map_err(|error| format!("the server stopped: {error}"))?;
+    store.close().await.map_err(|error| error.to_string())
+}
+
+/// Ctrl-C, or the SIGTERM of an orchestrator.
+async fn shutdown() {
+    let interrupted = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = interrupted => {}
+                _ = terminated.recv() => {}
+            }
+            info!("shutting down");
+            return;
+        }
+    }
+    if interrupted.await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    info!("shutting down");
+}

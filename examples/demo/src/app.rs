@@ -1,0 +1,111 @@
+//! Which middlewares stand before which route.
+
+use poem::{Endpoint, EndpointExt, IntoEndpoint, Route, get, post};
+use serde::{Deserialize, Serialize};
+use steadfast::http::{BearerAuth, BodyLimit, Idempotent, LiveSession, Problem};
+use steadfast::idempotency::OnLapse;
+use steadfast::{Idempotency, Sessions, State, Store, Tokens};
+
+use crate::config::Config;
+use crate::shop::Shop;
+use crate::{routes, telemetry};
+
+/// What the demo keeps in a session besides its owner: nothing. Cart and orders belong to the
+/// customer, whatever device they are seen from.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Visit;
+
+impl State for Visit {
+    const SCHEMA: u16 = 1;
+}
+
+const BODY_LEN_MAX: usize = 64 * 1024;
+
+/// The whole service as one endpoint.
+pub(crate) fn build(
+    store: &Store,
+    config: &Config,
+    jwt_secret: &[u8],
+) -> Result<impl Endpoint + use<>, String> {
+    let parts = Parts::new(store, config, jwt_secret).map_err(|error| error.to_string())?;
+    let route = Route::new()
+        .at("/", get(routes::show_page))
+        .at("/livez", get(routes::livez))
+        .at("/health", get(routes::show_health))
+        .at("/login", post(routes::log_in))
+        .at("/session", get(parts.live(routes::show_session)))
+        .at("/sessions", get(parts.live(routes::list_devices)))
+        .at("/cart", get(parts.live(routes::show_cart)))
+        .at("/cart/items", post(parts.once(routes::add_item)))
+        .at("/checkout", post(parts.once(routes::check_out)))
+        .at("/orders", get(parts.live(routes::list_orders)))
+        .at("/logout", post(parts.once_even_after(routes::log_out)))
+        .at("/logout/everywhere", post(parts.once_even_after(routes::log_out_everywhere)));
+    let route = if config.metrics {
+        let recorder = telemetry::install_metrics()?;
+        route.at("/metrics", get(routes::show_metrics).data(recorder))
+    } else {
+        route
+    };
+    Ok(route
+        .data(store.clone())
+        .data(Shop(store.clone()))
+        .data(parts.sessions)
+        .data(parts.tokens)
+        .with(BodyLimit(BODY_LEN_MAX))
+        .catch_all_error(async |error| Problem::from_poem(error))
+        .with(telemetry::Access))
+}
+
+struct Parts {
+    tokens: Tokens,
+    sessions: Sessions<Visit>,
+    idempotent: Idempotent,
+}
+
+impl Parts {
+    fn new(store: &Store, config: &Config, jwt_secret: &[u8]) -> steadfast::Result<Self> {
+        let sessions = Sessions::<Visit>::builder(store)
+            .idle(config.session_idle)
+            .absolute(config.session_absolute)
+            .build()?;
+        // A checkout that runs twice makes one order, since the order's id derives from the key.
+        let idempotency = Idempotency::<steadfast::http::StoredResponse>::builder(store)
+            .lease(config.idempotency_lease)
+            .retention(config.idempotency_retention)
+            .on_lapse(OnLapse::TakeOver)
+            .build()?;
+        let tokens = Tokens::builder(&config.token_issuer, jwt_secret).build()?;
+        Ok(Self { tokens, sessions, idempotent: Idempotent(idempotency) })
+    }
+
+    /// For whoever has a live session.
+    fn live<E: IntoEndpoint>(&self, endpoint: E) -> impl Endpoint + use<E> {
+        endpoint
+            .into_endpoint()
+            .with(LiveSession(self.sessions.clone()))
+            .with(BearerAuth(self.tokens.clone()))
+    }
+
+    /// For whoever has a live session, once a key.
+    fn once<E: IntoEndpoint<Endpoint: 'static>>(&self, endpoint: E) -> impl Endpoint + use<E> {
+        endpoint
+            .into_endpoint()
+            .with(self.idempotent.clone())
+            .with(LiveSession(self.sessions.clone()))
+            .with(BearerAuth(self.tokens.clone()))
+    }
+
+    /// Once a key, and the retry gets its answer although the session is gone by then: for what
+    /// ends the session.
+    fn once_even_after<E: IntoEndpoint<Endpoint: 'static>>(
+        &self,
+        endpoint: E,
+    ) -> impl Endpoint + use<E> {
+        endpoint
+            .into_endpoint()
+            .with(LiveSession(self.sessions.clone()))
+            .with(self.idempotent.clone())
+            .with(BearerAuth(self.tokens.clone()))
+    }
+}

@@ -1,0 +1,81 @@
+//! The environment, parsed once; a bad value stops the start with one line.
+
+use std::env;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::secret;
+
+/// What the demo is started with.
+pub(crate) struct Config {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) state_url: String,
+    /// Unset: [`secret::kept_or_random`](crate::secret::kept_or_random).
+    pub(crate) jwt_secret: Option<Vec<u8>>,
+    pub(crate) token_issuer: String,
+    pub(crate) session_idle: Duration,
+    pub(crate) session_absolute: Duration,
+    pub(crate) idempotency_retention: Duration,
+    pub(crate) idempotency_lease: Duration,
+    pub(crate) metrics: bool,
+}
+
+const TEN_YEARS_S: u64 = 10 * 365 * 24 * 3_600;
+
+impl Config {
+    pub(crate) fn from_env() -> Result<Self, String> {
+        let state_url = match (text("STATE_URL")?, text("REDIS_URL")?) {
+            (Some(url), _) | (None, Some(url)) => url,
+            (None, None) => "redb:./data/steadfast.redb".to_owned(),
+        };
+        let issuer = text("TOKEN_ISSUER")?.unwrap_or_else(|| "steadfast-demo".to_owned());
+        let config = Self {
+            host: text("HOST")?.unwrap_or_else(|| "127.0.0.1".to_owned()),
+            port: parse("PORT", 8080, "a port from 0 to 65535; 0 picks a free one")?,
+            jwt_secret: text("JWT_SECRET")?.map(secret::checked).transpose()?,
+            state_url,
+            token_issuer: issuer,
+            session_idle: seconds("SESSION_TTL", 3_600)?,
+            session_absolute: seconds("SESSION_MAX_AGE", 86_400)?,
+            idempotency_retention: seconds("IDEMPOTENCY_TTL", 86_400)?,
+            idempotency_lease: seconds("IDEMPOTENCY_LEASE", 60)?,
+            metrics: parse("ENABLE_METRICS", true, "true or false")?,
+        };
+        if config.idempotency_lease >= config.idempotency_retention {
+            return Err("IDEMPOTENCY_LEASE: it is not shorter than IDEMPOTENCY_TTL; allowed is \
+                        any number of seconds below that"
+                .to_owned());
+        }
+        Ok(config)
+    }
+}
+
+/// An unset or empty variable is `None`.
+fn text(name: &str) -> Result<Option<String>, String> {
+    match env::var(name) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => {
+            Err(format!("{name}: it is not valid UTF-8; allowed is plain text"))
+        }
+    }
+}
+
+fn parse<T: FromStr>(name: &str, default: T, allowed: &str) -> Result<T, String> {
+    match text(name)? {
+        None => Ok(default),
+        Some(value) => value
+            .parse()
+            .map_err(|_| format!("{name}: {value:?} is not a valid value; allowed is {allowed}")),
+    }
+}
+
+fn seconds(name: &str, default: u64) -> Result<Duration, String> {
+    let allowed = format!("a whole number of seconds from 1 to {TEN_YEARS_S} (ten years)");
+    let seconds = parse(name, default, &allowed)?;
+    if (1..=TEN_YEARS_S).contains(&seconds) {
+        return Ok(Duration::from_secs(seconds));
+    }
+    Err(format!("{name}: {seconds} is out of range; allowed is {allowed}"))
+}

@@ -1,0 +1,238 @@
+//! The handlers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use poem::http::{HeaderMap, StatusCode, header};
+use poem::web::{Data, Html, Query};
+use poem::{IntoResponse, Response, Result, handler};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use steadfast::http::{Execution, HealthReport, JsonBody, Problem, SessionCookie};
+use steadfast::session::Session;
+use steadfast::token::Claims;
+use steadfast::{Principal, Sessions, Store, Tokens};
+
+use crate::app::Visit;
+use crate::shop::{Item, Shop};
+
+/// The demo speaks plain HTTP on localhost.
+const COOKIE: SessionCookie = SessionCookie::insecure_dev();
+
+#[handler]
+pub(crate) fn show_page() -> impl IntoResponse {
+    Html(include_str!("page.html"))
+        .with_header(
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+             connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
+        )
+        .with_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
+}
+
+#[handler]
+pub(crate) fn livez() -> &'static str {
+    "ok"
+}
+
+#[handler]
+pub(crate) async fn show_health(Data(store): Data<&Store>) -> HealthReport {
+    steadfast::http::health(store).await
+}
+
+#[handler]
+pub(crate) fn show_metrics(Data(recorder): Data<&PrometheusHandle>) -> impl IntoResponse {
+    recorder.render().with_content_type("text/plain; version=0.0.4; charset=utf-8")
+}
+
+#[derive(Deserialize)]
+struct Login {
+    user: String,
+}
+
+#[handler]
+pub(crate) async fn log_in(
+    JsonBody(login): JsonBody<Login>,
+    headers: &HeaderMap,
+    Data(sessions): Data<&Sessions<Visit>>,
+    Data(tokens): Data<&Tokens>,
+) -> Result<Response> {
+    check_name("user", &login.user, "_.@-")?;
+    let principal = Principal::new(&login.user).map_err(Problem::from)?;
+    let device = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    let session = sessions.sign_in(&principal, device.unwrap_or("unknown"), Visit).await;
+    let session = session.map_err(Problem::from)?;
+    let claims = Claims { subject: login.user, session: Some(session.id.expose()) };
+    // The session's own end is kept by the store's clock. The token only must not end before it,
+    // on any replica's clock.
+    let life = session.absolute_left + CLOCKS_APART_MAX;
+    let token = tokens.issue(&claims, life).map_err(Problem::from)?;
+    let cookie = COOKIE.hand_over(&session).map_err(Problem::from)?;
+    Ok(answer(StatusCode::OK, &json!({ "token": token }))
+        .with_header(header::SET_COOKIE, cookie)
+        .into_response())
+}
+
+const CLOCKS_APART_MAX: Duration = Duration::from_secs(20 * 60);
+
+#[handler]
+pub(crate) fn show_session(Data(session): Data<&Arc<Session<Visit>>>) -> Response {
+    let body = json!({
+        "user": session.principal,
+        "version": session.version.get(),
+        "idle_seconds": whole_seconds(session.idle_left),
+        "absolute_seconds": whole_seconds(session.absolute_left),
+        "freshness": "fresh",
+    });
+    answer(StatusCode::OK, &body)
+}
+
+#[handler]
+pub(crate) async fn list_devices(
+    Data(session): Data<&Arc<Session<Visit>>>,
+    Data(principal): Data<&Principal>,
+    Data(sessions): Data<&Sessions<Visit>>,
+) -> Result<Response> {
+    let devices = sessions.devices(principal, Some(&session.id)).await.map_err(Problem::from)?;
+    let list = devices.iter().map(|device| {
+        json!({
+            "id": device.short_id,
+            "label": device.label,
+            "age_seconds": device.age.as_millis() / 1_000,
+            "idle_seconds": whole_seconds(device.idle_left),
+            "current": device.current,
+        })
+    });
+    Ok(answer(StatusCode::OK, &json!({ "sessions": list.collect::<Vec<_>>() })))
+}
+
+#[handler]
+pub(crate) async fn show_cart(
+    headers: &HeaderMap,
+    Data(principal): Data<&Principal>,
+    Data(shop): Data<&Shop>,
+) -> Result<Response> {
+    let (account, version) = shop.account(principal).await.map_err(Problem::from)?;
+    let etag = format!("\"{version}\"");
+    let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|tags| tags.to_str().ok());
+    let mut known = known.flat_map(|tags| tags.split(',')).map(str::trim);
+    if known.any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag) {
+        let unchanged = Response::builder().status(StatusCode::NOT_MODIFIED);
+        return Ok(unchanged.header(header::ETAG, etag).finish());
+    }
+    Ok(cart_answer(StatusCode::OK, &account.cart, version))
+}
+
+#[derive(Deserialize)]
+struct NewItem {
+    sku: String,
+    qty: u64,
+}
+
+const QTY_MAX: u64 = 99;
+
+#[handler]
+pub(crate) async fn add_item(
+    JsonBody(new): JsonBody<NewItem>,
+    Data(principal): Data<&Principal>,
+    Data(shop): Data<&Shop>,
+) -> Result<Response> {
+    check_name("sku", &new.sku, "_.-")?;
+    if !(1..=QTY_MAX).contains(&new.qty) {
+        return Err(bad_request(&format!("qty is {}; allowed is 1 to {QTY_MAX}", new.qty)));
+    }
+    let item = Item { sku: new.sku, qty: new.qty };
+    let (cart, version) = shop.add(principal, &item).await.map_err(Problem::from)?;
+    Ok(cart_answer(StatusCode::CREATED, &cart, version))
+}
+
+#[derive(Deserialize)]
+struct Delay {
+    #[serde(default)]
+    delay_ms: u64,
+}
+
+const DELAY_MS_MAX: u64 = 10_000;
+
+#[handler]
+pub(crate) async fn check_out(
+    Query(Delay { delay_ms }): Query<Delay>,
+    Data(execution): Data<&Execution>,
+    Data(principal): Data<&Principal>,
+    Data(shop): Data<&Shop>,
+) -> Result<Response> {
+    if delay_ms > DELAY_MS_MAX {
+        let detail = format!("delay_ms is {delay_ms}; allowed is 0 to {DELAY_MS_MAX}");
+        return Err(bad_request(&detail));
+    }
+    let order = shop.check_out(principal, &execution.effect_id).await.map_err(Problem::from)?;
+    tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+    Ok(answer(StatusCode::CREATED, &order))
+}
+
+#[handler]
+pub(crate) async fn list_orders(
+    Data(principal): Data<&Principal>,
+    Data(shop): Data<&Shop>,
+) -> Result<Response> {
+    let (account, _version) = shop.account(principal).await.map_err(Problem::from)?;
+    let orders = account
+        .orders
+        .iter()
+        .map(|order| json!({ "order_id": order.id, "total_qty": order.total_qty }));
+    Ok(answer(StatusCode::OK, &json!({ "orders": orders.collect::<Vec<_>>() })))
+}
+
+#[handler]
+pub(crate) async fn log_out(
+    Data(session): Data<&Arc<Session<Visit>>>,
+    Data(sessions): Data<&Sessions<Visit>>,
+) -> Result<impl IntoResponse> {
+    sessions.destroy(&session.id).await.map_err(Problem::from)?;
+    Ok(StatusCode::NO_CONTENT.with_header(header::SET_COOKIE, COOKIE.removal()))
+}
+
+#[handler]
+pub(crate) async fn log_out_everywhere(
+    Data(principal): Data<&Principal>,
+    Data(sessions): Data<&Sessions<Visit>>,
+) -> Result<impl IntoResponse> {
+    sessions.destroy_all(principal).await.map_err(Problem::from)?;
+    Ok(StatusCode::NO_CONTENT.with_header(header::SET_COOKIE, COOKIE.removal()))
+}
+
+fn cart_answer(status: StatusCode, items: &[Item], version: u64) -> Response {
+    let body = json!({ "items": items, "version": version });
+    answer(status, &body).with_header(header::ETAG, format!("\"{version}\"")).into_response()
+}
+
+/// Answers about one user are nobody else's.
+fn answer(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_string(body) {
+        Ok(body) => Response::builder()
+            .status(status)
+            .content_type("application/json")
+            .header(header::CACHE_CONTROL, "private, no-cache")
+            .body(body),
+        Err(_cause) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+fn check_name(what: &str, name: &str, punctuation: &str) -> Result<()> {
+    let allowed = |char: char| char.is_ascii_alphanumeric() || punctuation.contains(char);
+    if (1..=64).contains(&name.len()) && name.chars().all(allowed) {
+        return Ok(());
+    }
+    let detail = format!("{what} has 1 to 64 characters: letters, digits and {punctuation}");
+    Err(bad_request(&detail))
+}
+
+fn bad_request(detail: &str) -> poem::Error {
+    Problem::new(StatusCode::BAD_REQUEST, detail).into()
+}
+
+/// Rounded up: a session that lives is never shown with 0 seconds.
+fn whole_seconds(span: Duration) -> u128 {
+    span.as_millis().div_ceil(1_000)
+}

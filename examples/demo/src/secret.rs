@@ -1,0 +1,70 @@
+//! The secret that tokens are signed with.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use tracing::warn;
+
+const LEN_MIN: usize = 32;
+
+/// A secret that was given must be long enough.
+pub(crate) fn checked(secret: String) -> Result<Vec<u8>, String> {
+    if secret.len() >= LEN_MIN {
+        return Ok(secret.into_bytes());
+    }
+    Err(format!(
+        "JWT_SECRET: it has {} bytes; allowed is {LEN_MIN} or more, from a random source",
+        secret.len()
+    ))
+}
+
+/// A random secret, kept beside the data so that tokens survive a restart.
+pub(crate) fn kept_or_random(state_url: &str) -> Result<Vec<u8>, String> {
+    let Some(path) = path_beside(state_url) else {
+        warn!("JWT_SECRET is not set: using a random one, which ends with this process");
+        return random();
+    };
+    warn!(path = %path.display(), "JWT_SECRET is not set: using a random one, kept there");
+    kept(&path).map_err(|error| {
+        format!("JWT_SECRET: no secret can be kept at {}: {error}; set it", path.display())
+    })
+}
+
+/// The folder of an embedded store's data.
+fn path_beside(state_url: &str) -> Option<PathBuf> {
+    let path = state_url.strip_prefix("redb:").or_else(|| state_url.strip_prefix("sled:"))?;
+    let folder = Path::new(path).parent().unwrap_or(Path::new(""));
+    Some(folder.join("jwt-secret"))
+}
+
+fn kept(path: &Path) -> Result<Vec<u8>, String> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(mut file) => {
+            let secret = random()?;
+            let written = file.write_all(&secret).and_then(|()| file.sync_all());
+            written.map(|()| secret).map_err(|error| error.to_string())
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let secret = fs::read(path).map_err(|error| error.to_string())?;
+            if secret.len() < LEN_MIN {
+                return Err(format!("the file has fewer than {LEN_MIN} bytes; remove it"));
+            }
+            Ok(secret)
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn random() -> Result<Vec<u8>, String> {
+    let mut secret = vec![0; LEN_MIN];
+    getrandom::fill(&mut secret).map_err(|error| error.to_string())?;
+    Ok(secret)
+}

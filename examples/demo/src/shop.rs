@@ -1,0 +1,88 @@
+//! What a customer has: a cart and orders, in one record, so that a checkout is one atomic change
+//! on any store.
+
+use serde::{Deserialize, Serialize};
+use steadfast::backend::{Key, Version};
+use steadfast::store::Updated;
+use steadfast::{Principal, Result, State, Store};
+
+/// A number of one product.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Item {
+    pub(crate) sku: String,
+    pub(crate) qty: u64,
+}
+
+/// What was bought at once.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Order {
+    #[serde(rename = "order_id")]
+    pub(crate) id: String,
+    pub(crate) items: Vec<Item>,
+    pub(crate) total_qty: u64,
+}
+
+/// One customer's record.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Account {
+    pub(crate) cart: Vec<Item>,
+    pub(crate) orders: Vec<Order>,
+}
+
+impl State for Account {
+    const SCHEMA: u16 = 1;
+}
+
+/// The accounts in a store.
+#[derive(Clone)]
+pub(crate) struct Shop(pub(crate) Store);
+
+impl Shop {
+    /// The account, and its version: 0 for one that has nothing yet.
+    pub(crate) async fn account(&self, customer: &Principal) -> Result<(Account, u64)> {
+        let record = self.0.get::<Account>(&self.key(customer)?).await?;
+        Ok(record.map_or_else(Default::default, |record| (record.value, record.version.get())))
+    }
+
+    /// Adds to the cart, never losing what others add at the same time; gives the new cart.
+    pub(crate) async fn add(&self, customer: &Principal, item: &Item) -> Result<(Vec<Item>, u64)> {
+        let added = self.update(customer, |account| {
+            match account.cart.iter_mut().find(|present| present.sku == item.sku) {
+                Some(present) => present.qty = present.qty.saturating_add(item.qty),
+                None => account.cart.push(item.clone()),
+            }
+            account.cart.clone()
+        });
+        let Updated { output, version } = added.await?;
+        Ok((output, version.map_or(0, Version::get)))
+    }
+
+    /// Turns the cart into the order with this id; the order that is there already if this was
+    /// done before.
+    pub(crate) async fn check_out(&self, customer: &Principal, order_id: &str) -> Result<Order> {
+        let ordered = self.update(customer, |account| {
+            if let Some(order) = account.orders.iter().find(|order| order.id == order_id) {
+                return order.clone();
+            }
+            let items = std::mem::take(&mut account.cart);
+            let total_qty = items.iter().fold(0, |sum: u64, item| sum.saturating_add(item.qty));
+            let order = Order { id: order_id.to_owned(), items, total_qty };
+            account.orders.push(order.clone());
+            order
+        });
+        ordered.await.map(|updated| updated.output)
+    }
+
+    async fn update<R>(
+        &self,
+        customer: &Principal,
+        mut change: impl FnMut(&mut Account) -> R,
+    ) -> Result<Updated<R>> {
+        let key = self.key(customer)?;
+        self.0.update(&key, None, |account| change(account.get_or_insert_default())).await
+    }
+
+    fn key(&self, customer: &Principal) -> Result<Key> {
+        self.0.key("account", &customer.group(), "shop")
+    }
+}
