@@ -13,6 +13,7 @@ on_every_backend!(
     a_released_key_is_free_again,
     a_fenced_release_frees_nothing,
     a_take_over_ends_after_five_holders,
+    each_step_takes_one_trip,
 );
 
 async fn of_64_callers_one_acquires(world: World) {
@@ -101,4 +102,22 @@ async fn a_take_over_ends_after_five_holders(world: World) {
         world.clock.advance(LEASE);
     }
     assert!(matches!(pay(&payments).await.unwrap(), Begin::Lapsed { attempt: 5 }));
+}
+
+async fn each_step_takes_one_trip(world: World) {
+    let faulty = Faulty::new(world.backend.clone());
+    let payments = steadfast::Idempotency::<Receipt>::builder(&faulty.store()).build().unwrap();
+    let mut claim = acquired(pay(&payments).await.unwrap());
+    assert_eq!(faulty.trips(), 1, "begin");
+    for _beat in 0..2 {
+        assert_eq!(claim.renew().await.unwrap(), Renewal::Renewed);
+        assert_eq!(faulty.trips(), 1, "renew");
+    }
+    assert!(matches!(pay(&payments).await.unwrap(), Begin::InFlight { .. }));
+    assert_eq!(faulty.trips(), 1, "in flight");
+    let done = claim.complete(&Receipt::new("1")).await.unwrap();
+    assert!(matches!(done, Completion::Completed));
+    assert_eq!(faulty.trips(), 1, "complete");
+    assert!(matches!(pay(&payments).await.unwrap(), Begin::Replay(_)));
+    assert_eq!(faulty.trips(), 1, "replay");
 }

@@ -32,7 +32,7 @@
 //! An engine with files opens them below [`Place::dir`]; it may be called again with the same
 //! place after a close, and then must find its data:
 //!
-//! ```ignore
+//! ```text
 //! Suite::new(DECLARED, |place| async move {
 //!     RedbBackend::open_with_clock(place.dir.join("db"), place.clock).await
 //! })

@@ -81,13 +81,11 @@ impl Start {
             return Ok(Self::Namespace(format!("{}:", request.namespace.as_str())));
         };
         let key = std::str::from_utf8(bytes).ok().and_then(|text| Key::parse(text).ok());
-        match key.filter(|key| request.namespace.contains(key)) {
-            Some(key) => Ok(Self::After(key)),
-            None => {
-                let detail = "this cursor is not of this scan; start again without one";
-                Err(Error::new(ErrorKind::Invalid, detail))
-            }
-        }
+        let key = key.filter(|key| request.namespace.contains(key));
+        key.map(Self::After).ok_or_else(|| {
+            let detail = "this cursor is not of this scan; start again without one";
+            Error::new(ErrorKind::Invalid, detail)
+        })
     }
 
     fn bound(&self) -> Bound<&str> {

@@ -105,16 +105,16 @@ impl Store {
         writes: Vec<Write>,
         check: impl Fn(&Write) -> Result<()>,
     ) -> Result<Vec<Result<Written>>> {
-        let mut writers = self.lock()?;
+        let mut locked = self.lock()?;
         let mut make = |write| {
             check(&write)?;
-            Ok(self.apply_if_admitted(&mut writers, write))
+            Ok(self.apply_if_admitted(&mut locked, write))
         };
         Ok(writes.into_iter().map(&mut make).collect())
     }
 
     pub(crate) fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
-        let mut writers = self.lock()?;
+        let mut locked = self.lock()?;
         let now_us = self.clock.now_us();
         let mut changes = Vec::with_capacity(writes.len());
         for (index, write) in writes.into_iter().enumerate() {
@@ -125,7 +125,7 @@ impl Store {
             }
             changes.push((write, current));
         }
-        let apply = |(write, current)| self.apply(&mut writers, write, current, now_us);
+        let apply = |(write, current)| self.apply(&mut locked, write, current, now_us);
         Ok(Transacted::Applied { versions: changes.into_iter().map(apply).collect() })
     }
 

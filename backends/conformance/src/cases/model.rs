@@ -22,7 +22,7 @@ const FAILURES: &str = "proptest-regressions/conformance.txt";
 async fn random_operations_agree_with_the_model(context: &mut Context) -> Outcome {
     let settings = Arc::clone(&context.settings);
     let seed = settings.model_seed.unwrap_or_else(random);
-    let cases = settings.model_ops.div_ceil(generate::OPS_MIN);
+    let cases = settings.model_ops.div_ceil(generate::OPS_PER_RUN);
     let file: Box<dyn FailurePersistence> = Box::new(FileFailurePersistence::Direct(FAILURES));
     let config = Config {
         cases: u32::try_from(cases).unwrap_or(u32::MAX),

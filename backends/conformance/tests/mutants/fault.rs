@@ -1,6 +1,6 @@
 /// What a mutant does wrong. Each is a mistake that a real backend could make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// Nothing: the reference itself.
     None,
 

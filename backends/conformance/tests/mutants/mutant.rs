@@ -15,39 +15,39 @@ use steadfast_conformance::ModelBackend;
 
 use crate::fault::Fault;
 
-pub struct Mutant {
-    pub inner: ModelBackend,
-    pub info: BackendInfo,
-    pub fault: Fault,
-    pub clock: ManualClock,
-    pub notes: Mutex<Notes>,
+pub(crate) struct Mutant {
+    pub(crate) inner: ModelBackend,
+    pub(crate) info: BackendInfo,
+    pub(crate) fault: Fault,
+    pub(crate) clock: ManualClock,
+    pub(crate) notes: Mutex<Notes>,
     /// Held where a mistake must stay the only one.
-    pub turn: tokio::sync::Mutex<()>,
+    pub(crate) turn: tokio::sync::Mutex<()>,
     closed: AtomicBool,
 }
 
 /// What the mistakes need to remember.
 #[derive(Default)]
-pub struct Notes {
+pub(crate) struct Notes {
     /// The keys that were put and not deleted since.
-    pub keys: BTreeSet<Key>,
+    pub(crate) keys: BTreeSet<Key>,
     /// Every key that was ever written to.
-    pub known: BTreeSet<Key>,
-    pub values: HashMap<Key, Bytes>,
-    pub touched_us: HashMap<Key, u64>,
-    pub deadline_us: HashMap<Key, u64>,
+    pub(crate) known: BTreeSet<Key>,
+    pub(crate) values: HashMap<Key, Bytes>,
+    pub(crate) touched_us: HashMap<Key, u64>,
+    pub(crate) deadline_us: HashMap<Key, u64>,
     /// By how much the shown versions are lower than the true ones.
-    pub shift: HashMap<Key, u64>,
-    pub shift_all: u64,
-    pub answers: VecDeque<Option<Entry>>,
-    pub broken: bool,
+    pub(crate) shift: HashMap<Key, u64>,
+    pub(crate) shift_all: u64,
+    pub(crate) answers: VecDeque<Option<Entry>>,
+    pub(crate) broken: bool,
     /// From now on, entries with a deadline are gone.
-    pub swept: bool,
-    pub last_value: String,
+    pub(crate) swept: bool,
+    pub(crate) last_value: String,
 }
 
 impl Mutant {
-    pub fn new(inner: ModelBackend, fault: Fault, clock: ManualClock) -> Self {
+    pub(crate) fn new(inner: ModelBackend, fault: Fault, clock: ManualClock) -> Self {
         let mut info = inner.info().clone();
         let inner = inner.declaring(|can| loosen(can, fault));
         if fault == Fault::InfoDiffers {
@@ -58,7 +58,7 @@ impl Mutant {
     }
 
     /// What happens to the data while the store is closed.
-    pub async fn reopen_wrongly(&self, before: &Self) -> Result<()> {
+    pub(crate) async fn reopen_wrongly(&self, before: &Self) -> Result<()> {
         let (keys, values) = {
             let mut before = before.notes();
             (std::mem::take(&mut before.keys), std::mem::take(&mut before.values))
@@ -86,26 +86,26 @@ impl Mutant {
         Ok(())
     }
 
-    pub fn sweep_wrongly(&self) {
+    pub(crate) fn sweep_wrongly(&self) {
         if self.is(Fault::SweepsTheLiving) {
             self.notes().swept = true;
         }
     }
 
-    pub fn is(&self, fault: Fault) -> bool {
+    pub(crate) fn is(&self, fault: Fault) -> bool {
         self.fault == fault
     }
 
-    pub fn notes(&self) -> MutexGuard<'_, Notes> {
+    pub(crate) fn notes(&self) -> MutexGuard<'_, Notes> {
         self.notes.lock().unwrap()
     }
 
-    pub fn now_us(&self) -> u64 {
+    pub(crate) fn now_us(&self) -> u64 {
         self.clock.now_us()
     }
 
     /// The key as the mutant takes it.
-    pub fn key(&self, key: &Key) -> Key {
+    pub(crate) fn key(&self, key: &Key) -> Key {
         match self.fault {
             Fault::IgnoresCase => Key::parse(&key.as_str().to_lowercase()).unwrap(),
             Fault::TruncatesKeys => {
@@ -127,7 +127,7 @@ impl Mutant {
     }
 
     /// A true version as the mutant shows it.
-    pub fn shown(&self, key: &Key, version: Option<Version>) -> Option<Version> {
+    pub(crate) fn shown(&self, key: &Key, version: Option<Version>) -> Option<Version> {
         if self.is(Fault::VersionsAreCoarse) {
             return version.map(|version| Version::new(version.get() / 1_000 * 1_000).unwrap());
         }
@@ -135,7 +135,7 @@ impl Mutant {
     }
 
     /// A shown version as it truly is.
-    pub fn truly(&self, key: &Key, version: Version) -> Version {
+    pub(crate) fn truly(&self, key: &Key, version: Version) -> Version {
         if self.is(Fault::VersionsAreCoarse) {
             let current = self.inner.get_ready(key).flatten().map(|entry| entry.version);
             let same = self.shown(key, current) == Some(version);
@@ -145,7 +145,7 @@ impl Mutant {
     }
 
     /// An entry as the mutant shows it.
-    pub fn show(&self, key: &Key, entry: Option<Entry>) -> Option<Entry> {
+    pub(crate) fn show(&self, key: &Key, entry: Option<Entry>) -> Option<Entry> {
         if self.is(Fault::MissIsAnEmptyEntry)
             && entry.is_none()
             && !self.notes().known.contains(key)
@@ -171,7 +171,7 @@ impl Mutant {
         Some(entry)
     }
 
-    pub fn answer(&self, key: &Key, written: Written) -> Written {
+    pub(crate) fn answer(&self, key: &Key, written: Written) -> Written {
         match written {
             Written::Applied { version } => Written::Applied { version: self.shown(key, version) },
             Written::Refused { .. } if self.is(Fault::RefusesEmptyHanded) => {
@@ -182,14 +182,14 @@ impl Mutant {
     }
 
     /// The error as the mutant shows it.
-    pub fn blame(&self, key: &Key, error: Error) -> Error {
+    pub(crate) fn blame(&self, key: &Key, error: Error) -> Error {
         if self.is(Fault::ErrorShowsTheKey) {
             return Error::new(error.kind(), format!("it failed for {}", key.as_str()));
         }
         error
     }
 
-    pub fn refuse_empty(&self, len: usize) -> Result<()> {
+    pub(crate) fn refuse_empty(&self, len: usize) -> Result<()> {
         if len == 0 && self.is(Fault::EmptyCallsFail) {
             return Err(Error::new(ErrorKind::Invalid, "there is nothing to do"));
         }
@@ -197,7 +197,7 @@ impl Mutant {
     }
 
     /// Falls out of step for good where a call is dropped in the middle.
-    pub async fn step(&self) -> Result<Option<tokio::sync::MutexGuard<'_, ()>>> {
+    pub(crate) async fn step(&self) -> Result<Option<tokio::sync::MutexGuard<'_, ()>>> {
         if !self.is(Fault::BreaksWhenDropped) {
             return Ok(None);
         }

@@ -11,7 +11,7 @@ use crate::fault::Fault;
 use crate::mutant::Mutant;
 
 impl Mutant {
-    pub async fn transact_wrongly(&self, writes: Vec<Write>) -> Result<Transacted> {
+    pub(crate) async fn transact_wrongly(&self, writes: Vec<Write>) -> Result<Transacted> {
         self.inner.check().await?;
         self.refuse_empty(writes.len())?;
         let mut can = self.info.capabilities.clone();
@@ -93,7 +93,7 @@ impl Mutant {
         Ok(Transacted::Applied { versions })
     }
 
-    pub async fn scan_wrongly(&self, mut request: ScanRequest) -> Result<ScanPage> {
+    pub(crate) async fn scan_wrongly(&self, mut request: ScanRequest) -> Result<ScanPage> {
         match self.fault {
             Fault::CursorIsAnOffset => return self.by_offset(&request).await,
             Fault::ListsTheExpired | Fault::PrefixIsNoSegment => {

@@ -13,7 +13,7 @@ const YEAR: Duration = Duration::from_secs(365 * 86_400);
 const DAYS_30: Duration = Duration::from_secs(30 * 86_400);
 
 impl Mutant {
-    pub async fn write_wrongly(&self, write: Write) -> Result<Written> {
+    pub(crate) async fn write_wrongly(&self, write: Write) -> Result<Written> {
         self.note(&write);
         let key = write.key().clone();
         let put = matches!(write, Write::Put { .. });
@@ -108,7 +108,7 @@ impl Mutant {
     }
 
     /// The write as the mutant understands it.
-    pub async fn twist(&self, mut write: Write) -> Result<Write> {
+    pub(crate) async fn twist(&self, mut write: Write) -> Result<Write> {
         let key = self.key(write.key());
         let mut condition = write.condition();
         if let Condition::VersionIs(version) = condition {
@@ -235,7 +235,10 @@ impl Mutant {
         Ok(answer)
     }
 
-    pub async fn batch_wrongly(&self, mut writes: Vec<Write>) -> Result<Vec<Result<Written>>> {
+    pub(crate) async fn batch_wrongly(
+        &self,
+        mut writes: Vec<Write>,
+    ) -> Result<Vec<Result<Written>>> {
         self.refuse_empty(writes.len())?;
         if self.is(Fault::RefusesTheLongestBatch) {
             self.info.capabilities.check_batch_len(writes.len() + 1)?;

@@ -120,3 +120,32 @@ fn a_closed_store_holds_nothing() {
     assert_eq!(store.write(put(1, 10)).unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(store.usage().0, 0);
 }
+
+#[test]
+fn readers_and_writers_of_a_full_store_leave_no_key_behind() {
+    let (store, _) = store(200 * 1_000);
+    let work = |first: usize| {
+        let store = &store;
+        move || {
+            for number in (0..4_000).map(|step| (first + step * 7) % 500) {
+                match number % 4 {
+                    0 => drop(store.get(&key(number))),
+                    1 => drop(store.write(Write::delete(key(number)))),
+                    2 => drop(store.write(Write::touch(key(number), Some(second())))),
+                    _ => drop(store.write(put(number - 1, 400))),
+                }
+                drop(store.write(put(number, 400)));
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for first in 0..4 {
+            scope.spawn(work(first * 113));
+        }
+    });
+    store.usage();
+    let (indexed, _) = index_lens(&store);
+    let cached = (0..500).filter(|&number| store.cache.contains_key(&key(number))).count();
+    assert_eq!(indexed, cached, "keys in the index and in the cache");
+    assert!(store.usage().1 > 0, "it was never full");
+}

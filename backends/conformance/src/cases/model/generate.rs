@@ -1,8 +1,12 @@
+use std::ops::RangeInclusive;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// A run has at least this many operations, and at most three times as many.
-pub(super) const OPS_MIN: usize = 20;
+/// Down to one, so that a failure shrinks well.
+const OPS: RangeInclusive<usize> = 1..=60;
+/// Fewer than a run has on average, so that all runs together surely have as many as were asked for.
+pub(super) const OPS_PER_RUN: usize = 20;
 /// Few, so that operations meet.
 pub(super) const KEYS: usize = 5;
 
@@ -47,7 +51,7 @@ pub(super) enum On {
 }
 
 pub(super) fn operations() -> impl Strategy<Value = Vec<Operation>> {
-    vec(operation(), OPS_MIN..=3 * OPS_MIN)
+    vec(operation(), OPS)
 }
 
 fn operation() -> impl Strategy<Value = Operation> {

@@ -1,0 +1,9 @@
+//! Which cases find which mutant.
+
+mod conditions;
+mod lifetime;
+mod reads;
+mod several;
+mod sizes;
+mod ttl;
+mod versions;
