@@ -38,9 +38,9 @@ async fn pay(
     let asked = Fingerprint::of([cents.to_be_bytes()]);
     Ok(match payments.begin(&scope, &IdempotencyKey::new(key)?, &asked).await? {
         Begin::Acquired(claim) => {
-            // Hand this id to the bank: should this process die here, the one that takes over
-            // hands over the same.
-            let receipt = Receipt { payment_id: claim.effect_id(), cents };
+            // Hand this id to the bank: should this process die here, whoever looks into it can
+            // ask the bank by the same id.
+            let receipt = Receipt { payment_id: claim.effect_id().to_owned(), cents };
             match claim.complete(&receipt).await? {
                 Completion::Completed => format!("paid, {receipt:?}"),
                 Completion::Fenced { winner } => format!("somebody else paid, {winner:?}"),

@@ -12,7 +12,8 @@ const SCHEMES: &[&str] = &[
     "sled:PATH",
 ];
 
-/// Opens the backend that a URL names, so that a user of your library can choose it.
+/// Opens the backend that a URL names, so that a user of your library can choose it. Opening an
+/// embedded store reads its file, and blocks meanwhile: connect before you serve.
 ///
 /// | URL | feature | backend |
 /// | --- | --- | --- |
@@ -38,28 +39,40 @@ const SCHEMES: &[&str] = &[
 pub async fn connect(url: &str) -> Result<Arc<dyn Backend>> {
     let (scheme, rest) = url.split_once(':').ok_or_else(unknown)?;
     let (path, options) = rest.split_once('?').unwrap_or((rest, ""));
-    if let Some(option) = options.split('&').find(|option| !option.is_empty()) {
-        let name = option.split('=').next().unwrap_or_default();
-        let detail = format!("the store URL has the option {name:?}; {scheme}: takes no options");
-        return Err(Error::new(ErrorKind::Config, detail));
-    }
-    match (scheme, path) {
+    let backend: Arc<dyn Backend> = match (scheme, path) {
+        // `redb://data/x` would be `/data/x`, which nobody means.
+        (_, path) if path.starts_with("//") => return Err(unknown()),
         #[cfg(feature = "memory")]
         ("memory", "") => {
-            Ok(Arc::new(crate::memory::MemoryBackend::new(crate::memory::MemoryConfig::default())))
+            no_options(options)?;
+            Arc::new(crate::memory::MemoryBackend::new(crate::memory::MemoryConfig::default()))
         }
         #[cfg(feature = "redb")]
-        ("redb", path) if !path.is_empty() => Ok(Arc::new(crate::redb::RedbBackend::open(path)?)),
+        ("redb", path) if !path.is_empty() => {
+            no_options(options)?;
+            Arc::new(crate::redb::RedbBackend::open(path)?)
+        }
         #[cfg(feature = "sled")]
-        ("sled", path) if !path.is_empty() => Ok(Arc::new(crate::sled::SledBackend::open(path)?)),
-        _ => Err(unknown()),
-    }
+        ("sled", path) if !path.is_empty() => {
+            no_options(options)?;
+            Arc::new(crate::sled::SledBackend::open(path)?)
+        }
+        _ => return Err(unknown()),
+    };
+    Ok(backend)
+}
+
+fn no_options(options: &str) -> Result<()> {
+    let Some(option) = options.split('&').find(|option| !option.is_empty()) else { return Ok(()) };
+    let name = option.split('=').next().unwrap_or_default();
+    let detail = format!("the store URL has the option {name:?}; this store takes no options");
+    Err(Error::new(ErrorKind::Config, detail))
 }
 
 fn unknown() -> Error {
     let detail = format!(
         "this build cannot open that store URL; it opens {}; other stores need their cargo feature",
-        SCHEMES.join(", ")
+        if SCHEMES.is_empty() { "none".to_owned() } else { SCHEMES.join(", ") }
     );
     Error::new(ErrorKind::Config, detail)
 }

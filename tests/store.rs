@@ -70,6 +70,9 @@ async fn no_codec_panics_on_or_allocates_for_hostile_bytes() {
 async fn keys_carry_namespace_layout_and_kind() {
     let (store, key) = store(Codec::Postcard).await;
     assert_eq!(key.as_str(), "shop:v1:profile:{ada}:main");
+    for own in ["session", "idempotency"] {
+        assert!(store.key(own, &Group::new("g").unwrap(), "user").is_err(), "{own}");
+    }
     assert!(store.key("no spaces", &Group::new("g").unwrap(), "n").is_err());
     let backend = steadfast::connect("memory:").await.unwrap();
     for bad in ["", "a b", &"n".repeat(41)] {
@@ -105,6 +108,10 @@ async fn bad_lifetimes_and_oversize_values_are_typed_errors() {
         let claims = steadfast::Idempotency::<Profile>::builder(&store).lease(span);
         assert_eq!(claims.build().unwrap_err().kind(), ErrorKind::Invalid);
     }
+    for sessions in [0, store.info().capabilities.batch_len_max] {
+        let builder = steadfast::Sessions::<Profile>::builder(&store).per_principal_max(sessions);
+        assert_eq!(builder.build().unwrap_err().kind(), ErrorKind::Invalid, "{sessions}");
+    }
     let huge = Profile { name: "x".repeat(17 << 20), visits: Vec::new() };
     let error = store.update(&key, None, |state| *state = Some(huge.clone())).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooLarge);
@@ -113,7 +120,9 @@ async fn bad_lifetimes_and_oversize_values_are_typed_errors() {
 
 #[tokio::test]
 async fn a_url_that_cannot_be_opened_says_what_can() {
-    for url in ["", "memory", "memory:x", "redb:", "sled:", "redis://host", "ftp:x", "MEMORY:"] {
+    for url in
+        ["", "memory", "memory:x", "redb:", "sled:", "redis://host", "ftp:x", "MEMORY:", "redb://x"]
+    {
         let error = steadfast::connect(url).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{url}");
         assert!(error.to_string().contains("memory:"), "{error}");

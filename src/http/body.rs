@@ -1,12 +1,16 @@
-use poem::error::ReadBodyError;
+use std::time::Duration;
+
 use poem::http::StatusCode;
-use poem::{Endpoint, FromRequest, Middleware, Request, RequestBody, Result};
+use poem::{Body, Endpoint, FromRequest, Middleware, Request, RequestBody, Result};
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use tokio::io::AsyncReadExt as _;
+use tokio::time::timeout;
 
 use super::Problem;
 
-/// Reads the whole body into memory and answers 413 if it is longer than the limit in bytes,
-/// before anything else looks at it.
+/// Reads the whole body into memory before anything else looks at it. Answers 413 if it is longer
+/// than the limit in bytes, and 408 if it does not arrive within 30 seconds.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimit(pub usize);
 
@@ -29,45 +33,63 @@ impl<E: Endpoint> Endpoint for BodyLimitEndpoint<E> {
     type Output = E::Output;
 
     async fn call(&self, mut request: Request) -> Result<Self::Output> {
-        // A client that still sends would not read the answer: take in somewhat more.
-        let body = request.take_body().into_bytes_limit(self.limit.max(TAKEN_IN_MAX)).await;
-        let body = body.map_err(|error| match error {
-            ReadBodyError::PayloadTooLarge => too_large(self.limit),
-            _ => Problem::new(StatusCode::BAD_REQUEST, "the request body did not arrive whole"),
+        let taken = timeout(ARRIVES_WITHIN, take_in(request.take_body(), self.limit)).await;
+        let body = taken.unwrap_or_else(|_elapsed| {
+            let detail = "the request body did not arrive in time";
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail))
         })?;
-        if body.len() > self.limit {
-            return Err(too_large(self.limit).into());
-        }
         request.set_body(body);
         self.inner.call(request).await
     }
 }
 
-const TAKEN_IN_MAX: usize = 1 << 20;
+const ARRIVES_WITHIN: Duration = Duration::from_secs(30);
+/// How much of a body that is too long is thrown away: a client that still sends would not read
+/// the answer.
+const THROWN_AWAY_MAX: usize = 64 << 20;
+
+async fn take_in(body: Body, limit: usize) -> std::result::Result<Vec<u8>, Problem> {
+    let (mut reader, mut chunk) = (body.into_async_read(), vec![0; 16 * 1024]);
+    let (mut body, mut len) = (Vec::new(), 0);
+    while len <= THROWN_AWAY_MAX {
+        let read = reader.read(&mut chunk).await.map_err(|_broken_off| {
+            Problem::new(StatusCode::BAD_REQUEST, "the request body did not arrive whole")
+        })?;
+        if read == 0 {
+            break;
+        }
+        len += read;
+        if len <= limit {
+            body.extend_from_slice(&chunk[..read]);
+        }
+    }
+    if len <= limit { Ok(body) } else { Err(too_large(limit)) }
+}
 
 fn too_large(limit: usize) -> Problem {
     let detail = format!("the body may have {limit} bytes; send less");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
 }
 
-/// A body of JSON, whatever its content type says; 400 for anything else.
+/// A body that is one JSON object, whatever its content type says; 400 for anything else.
 #[derive(Clone, Copy, Debug)]
 pub struct JsonBody<T>(pub T);
 
 impl<'a, T: DeserializeOwned> FromRequest<'a> for JsonBody<T> {
     async fn from_request(_request: &'a Request, body: &mut RequestBody) -> Result<Self> {
         let bytes = body.take()?.into_bytes().await?;
-        match serde_json::from_slice(&bytes) {
-            Ok(value) => Ok(Self(value)),
-            Err(error) => {
-                // Position and category; serde's own message would quote the body.
-                let detail = format!(
-                    "the body is not the JSON that is expected here (line {}, column {})",
-                    error.line(),
-                    error.column()
-                );
-                Err(Problem::new(StatusCode::BAD_REQUEST, detail).kind("bad-json").into())
-            }
-        }
+        // serde's own messages would quote the body.
+        let object: Map<String, Value> = serde_json::from_slice(&bytes).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            bad_json(format!("the body is not a JSON object (line {line}, column {column})"))
+        })?;
+        let value = serde_json::from_value(Value::Object(object)).map_err(|_cause| {
+            bad_json("the JSON object does not have the members that are expected here".to_owned())
+        })?;
+        Ok(Self(value))
     }
+}
+
+fn bad_json(detail: String) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, detail).kind("bad-json")
 }

@@ -8,7 +8,8 @@ use crate::session::{Session, SessionId};
 use super::problem::whole_seconds;
 
 /// How a session id travels in a cookie: `__Host-sid`, `Path=/`, `Secure`, `HttpOnly`,
-/// `SameSite=Lax`, and the session's absolute lifetime as `Max-Age` (draft-ietf-httpbis-rfc6265bis).
+/// `SameSite=Lax`, and the session's absolute lifetime as `Max-Age`
+/// (draft-ietf-httpbis-rfc6265bis).
 ///
 /// ```
 /// use steadfast::http::SessionCookie;
@@ -20,6 +21,7 @@ use super::problem::whole_seconds;
 pub struct SessionCookie {
     name: &'static str,
     attributes: &'static str,
+    removal: &'static str,
 }
 
 impl Default for SessionCookie {
@@ -31,12 +33,22 @@ impl Default for SessionCookie {
 impl SessionCookie {
     /// The cookie for services that are reached by HTTPS.
     pub const fn new() -> Self {
-        Self { name: "__Host-sid", attributes: "Path=/; Secure; HttpOnly; SameSite=Lax" }
+        Self {
+            name: "__Host-sid",
+            attributes: "Path=/; Secure; HttpOnly; SameSite=Lax",
+            removal: "__Host-sid=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax; \
+                      Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+        }
     }
 
     /// The cookie for development over plain HTTP: named `sid`, and not `Secure`.
     pub const fn insecure_dev() -> Self {
-        Self { name: "sid", attributes: "Path=/; HttpOnly; SameSite=Lax" }
+        Self {
+            name: "sid",
+            attributes: "Path=/; HttpOnly; SameSite=Lax",
+            removal: "sid=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax; \
+                      Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+        }
     }
 
     /// The `Set-Cookie` value that hands a session to a browser. Send it when a session is
@@ -47,7 +59,7 @@ impl SessionCookie {
     /// None in practice: [`ErrorKind::Other`] if the id does not fit a header.
     pub fn hand_over<T>(&self, session: &Session<T>) -> Result<HeaderValue> {
         let max_age_s = whole_seconds(session.absolute_left.min(MAX_AGE_MAX));
-        let Self { name, attributes } = self;
+        let Self { name, attributes, .. } = self;
         let id = session.id.expose();
         let cookie = format!("{name}={id}; Max-Age={max_age_s}; {attributes}");
         let mut value = HeaderValue::from_str(&cookie).map_err(|cause| {
@@ -59,23 +71,16 @@ impl SessionCookie {
 
     /// The `Set-Cookie` value that removes it.
     pub fn removal(&self) -> HeaderValue {
-        const INSECURE: &str = "sid=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax; \
-                                Expires=Thu, 01 Jan 1970 00:00:00 GMT";
-        const SECURE: &str = "__Host-sid=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax; \
-                              Expires=Thu, 01 Jan 1970 00:00:00 GMT";
-        let secure = self.name == Self::new().name;
-        HeaderValue::from_static(if secure { SECURE } else { INSECURE })
+        HeaderValue::from_static(self.removal)
     }
 
     /// The session id in a request: the first valid one under our name.
     pub fn read(&self, headers: &HeaderMap) -> Option<SessionId> {
-        let cookies =
-            headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        cookies
-            .flat_map(|line| line.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='))
-            .filter(|(name, _id)| *name == self.name)
-            .find_map(|(_name, id)| id.parse().ok())
+        let lines = headers.get_all(header::COOKIE).iter();
+        // Cookies of others may hold any bytes.
+        let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+        let pairs = pairs.filter_map(|pair| std::str::from_utf8(pair).ok()?.trim().split_once('='));
+        pairs.filter(|(name, _id)| *name == self.name).find_map(|(_name, id)| id.parse().ok())
     }
 }
 

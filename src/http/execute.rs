@@ -3,11 +3,12 @@ use std::time::Duration;
 
 use poem::http::StatusCode;
 use poem::{Endpoint, IntoResponse, Request, Response};
-use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
-use tracing::{error, warn};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tracing::{Instrument as _, error, warn};
 
-use crate::idempotency::{Claim, Completion, OnLapse, Renewal};
+use crate::Idempotency;
+use crate::backend::ErrorKind;
+use crate::idempotency::{Claim, Completion, Renewal};
 
 use super::idempotent::in_flight;
 use super::{Problem, StoredResponse};
@@ -24,56 +25,62 @@ pub struct Execution {
     pub attempt: u16,
 }
 
-/// Runs the handler on a task of its own and waits for it. If the wait is cut off because the
-/// client went away, the task goes on.
+/// Runs on a task of its own and waits for it. If the wait is cut off because the client went
+/// away, the task goes on.
+pub(super) async fn detached(
+    work: impl Future<Output = Result<Response, Problem>> + Send + 'static,
+) -> Result<Response, Problem> {
+    let task = tokio::spawn(work.in_current_span());
+    task.await.unwrap_or_else(|_panicked| Err(broken()))
+}
+
+/// Runs the handler, keeps the lease meanwhile, then settles the claim.
 pub(super) async fn execute<E: Endpoint + 'static>(
     endpoint: Arc<E>,
     mut request: Request,
-    claim: HttpClaim,
-    on_lapse: OnLapse,
-    beat: Duration,
+    mut claim: HttpClaim,
+    idempotency: &Idempotency<StoredResponse>,
 ) -> Result<Response, Problem> {
-    let execution = Execution { effect_id: claim.effect_id(), attempt: claim.attempt() };
-    request.extensions_mut().insert(execution);
-    let handler = tokio::spawn(async move {
+    let (effect_id, attempt) = (claim.effect_id().to_owned(), claim.attempt());
+    request.extensions_mut().insert(Execution { effect_id, attempt });
+    // A task of its own, so that its panic is not ours.
+    let handler = async move {
         match endpoint.call(request).await {
             Ok(output) => output.into_response(),
             Err(error) => Problem::from_poem(error),
         }
-    });
-    let run = tokio::spawn(supervise(handler, claim, on_lapse, beat));
-    run.await.unwrap_or_else(|_panicked| Err(broken()))
-}
-
-/// Keeps the lease while the handler runs, then settles the claim.
-async fn supervise(
-    mut handler: JoinHandle<Response>,
-    mut claim: HttpClaim,
-    on_lapse: OnLapse,
-    beat: Duration,
-) -> Result<Response, Problem> {
-    let mut beats = interval(beat);
+    };
+    let mut handler = tokio::spawn(handler.in_current_span());
+    let started = Instant::now();
+    let mut beats = interval_at(started + idempotency.lease() / 3, idempotency.lease() / 3);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    beats.tick().await;
     let response = loop {
         tokio::select! {
             ended = &mut handler => break ended,
-            _ = beats.tick() => renew(&mut claim).await,
+            _ = beats.tick(), if started.elapsed() < RENEWED_MAX => renew(&mut claim).await,
         }
     };
     let Ok(response) = response else {
         error!("a handler panicked");
-        settle_unknown(claim, on_lapse).await;
+        abandon(claim).await;
         return Err(broken());
     };
+    settle(claim, response).await
+}
+
+/// A handler that hangs must not hold its key for ever.
+const RENEWED_MAX: Duration = Duration::from_secs(600);
+
+async fn settle(claim: HttpClaim, response: Response) -> Result<Response, Problem> {
     match class(response.status()) {
         Class::Final => complete(claim, response).await,
-        Class::NotExecuted => {
-            give_back(claim).await;
+        // A run before this one may have got further.
+        Class::NotExecuted if claim.attempt() == 1 => {
+            release(claim).await;
             Ok(response)
         }
-        Class::Unknown => {
-            settle_unknown(claim, on_lapse).await;
+        Class::NotExecuted | Class::Unknown => {
+            abandon(claim).await;
             Ok(response)
         }
     }
@@ -105,24 +112,34 @@ fn class(status: StatusCode) -> Class {
 
 /// The answer is kept before the client sees the first byte of it.
 async fn complete(claim: HttpClaim, response: Response) -> Result<Response, Problem> {
-    let (answer, response) = StoredResponse::capture(response).await?;
-    match claim.complete(&answer).await? {
-        Completion::Completed => Ok(response),
+    let Ok((answer, response)) = StoredResponse::capture(response).await else {
+        abandon(claim).await;
+        return Err(broken());
+    };
+    match claim.complete(&answer).await {
+        Ok(Completion::Completed) => Ok(response),
         // What this run did does not count; the winner's answer is the answer.
-        Completion::Fenced { winner: Some(answer) } => Ok(answer.replay()),
-        Completion::Fenced { winner: None } => Err(in_flight(Duration::from_secs(1))),
+        Ok(Completion::Fenced { winner: Some(answer) }) => Ok(answer.replay()),
+        Ok(Completion::Fenced { winner: None }) => Err(in_flight(Duration::from_secs(1))),
+        Err(error) if error.kind() == ErrorKind::TooLarge => {
+            error!(%error, "an answer is too large to be kept");
+            abandon(claim).await;
+            Err(broken())
+        }
+        Err(error) => Err(error.into()),
     }
 }
 
-async fn settle_unknown(claim: HttpClaim, on_lapse: OnLapse) {
-    if on_lapse == OnLapse::TakeOver {
-        give_back(claim).await;
+/// The outcome is unknown: the key lapses at once, and the policy says what a retry gets.
+async fn abandon(claim: HttpClaim) {
+    if let Err(error) = claim.abandon().await {
+        warn!(%error, "an idempotency key could not be given up; it lapses with its lease");
     }
 }
 
-async fn give_back(claim: HttpClaim) {
+async fn release(claim: HttpClaim) {
     if let Err(error) = claim.release().await {
-        warn!(%error, "an idempotency key could not be given back; it lapses");
+        warn!(%error, "an idempotency key could not be given back; it lapses with its lease");
     }
 }
 

@@ -1,29 +1,31 @@
-use poem::Request;
 use serde_json::Value;
 
 use crate::idempotency::Fingerprint;
 
-/// What makes two requests the same: method, path, query, and the body in a canonical form.
-pub(super) fn fingerprint(request: &Request, body: &[u8]) -> Fingerprint {
-    let uri = request.original_uri();
-    Fingerprint::of([
-        request.method().as_str().as_bytes(),
-        uri.path().as_bytes(),
-        uri.query().unwrap_or_default().as_bytes(),
-        &canonical(body),
-    ])
+/// What makes two requests to one route the same: the query, and the body in a canonical form.
+pub(super) fn fingerprint(query: Option<&str>, body: &[u8]) -> Fingerprint {
+    Fingerprint::of([query.unwrap_or_default().as_bytes(), &canonical(body)])
 }
 
-/// JSON without the freedom in white space and in the order of members; other bodies as they are.
-/// Numbers keep their spelling: `1` and `1.0` differ, so no precision is lost that a handler might
-/// see.
+/// JSON without the freedom in white space and in the order of members; the last of doubled
+/// members counts. Other bodies are taken as they are, and so is JSON with fractions: two that
+/// differ could read as the same number.
 fn canonical(body: &[u8]) -> Vec<u8> {
     match serde_json::from_slice::<Value>(body) {
-        Ok(mut value) => {
+        Ok(mut value) if is_exact(&value) => {
             value.sort_all_objects();
             value.to_string().into_bytes()
         }
-        Err(_not_json) => body.to_vec(),
+        _ => body.to_vec(),
+    }
+}
+
+fn is_exact(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => !number.is_f64(),
+        Value::Array(values) => values.iter().all(is_exact),
+        Value::Object(members) => members.values().all(is_exact),
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
     }
 }
 
@@ -44,6 +46,16 @@ mod tests {
         ] {
             assert_ne!(one, canonical(other));
         }
-        assert_ne!(canonical(b"9007199254740993"), canonical(b"9007199254740992"));
+    }
+
+    #[test]
+    fn numbers_that_differ_stay_different() {
+        for (one, other) in [
+            ("9007199254740993", "9007199254740992"),
+            ("36893488147419103233", "36893488147419103232"),
+            ("[0.1]", "[0.10000000000000001]"),
+        ] {
+            assert_ne!(canonical(one.as_bytes()), canonical(other.as_bytes()));
+        }
     }
 }

@@ -5,9 +5,10 @@ use poem::http::StatusCode;
 use poem::{Endpoint, Middleware, Request, Response, Result};
 
 use crate::idempotency::{Begin, Scope};
+use crate::session::SessionId;
 use crate::{Idempotency, Principal};
 
-use super::execute::execute;
+use super::execute::{detached, execute};
 use super::fingerprint::fingerprint;
 use super::key::idempotency_key;
 use super::{Problem, StoredResponse};
@@ -31,17 +32,35 @@ use super::{Problem, StoredResponse};
 ///
 /// Which responses are kept: all but those that say that nothing was executed (400, 401, 403, 408,
 /// 409, 413, 415, 422, 425, 429), after which the key is free again, and 5xx, after which the
-/// outcome is unknown. With [`OnLapse::TakeOver`](crate::idempotency::OnLapse::TakeOver), which
-/// says that the handler may run again, a key is free at once after a 5xx or a panic; with
-/// [`OnLapse::Refuse`](crate::idempotency::OnLapse::Refuse) it lapses.
+/// outcome is unknown: the key lapses at once, as it does after a panic. With
+/// [`OnLapse::TakeOver`](crate::idempotency::OnLapse::TakeOver), which says that the handler may
+/// run again, the next retry runs it; with [`OnLapse::Refuse`](crate::idempotency::OnLapse::Refuse)
+/// it is told. An answer that is too large to be kept counts as a 500.
 #[derive(Clone, Debug)]
-pub struct Idempotent(pub Idempotency<StoredResponse>);
+pub struct Idempotent {
+    idempotency: Idempotency<StoredResponse>,
+    per_session: bool,
+}
+
+impl Idempotent {
+    /// Keys that belong to a principal and a route.
+    pub fn new(idempotency: Idempotency<StoredResponse>) -> Self {
+        Self { idempotency, per_session: false }
+    }
+
+    /// Keys that belong to a session besides: for what is done to the session itself. With a key
+    /// that another session of the principal has used, the handler runs.
+    #[must_use]
+    pub fn per_session(self) -> Self {
+        Self { per_session: true, ..self }
+    }
+}
 
 impl<E: Endpoint + 'static> Middleware<E> for Idempotent {
     type Output = IdempotentEndpoint<E>;
 
     fn transform(&self, inner: E) -> Self::Output {
-        IdempotentEndpoint { inner: Arc::new(inner), idempotency: self.0.clone() }
+        IdempotentEndpoint { inner: Arc::new(inner), settings: self.clone() }
     }
 }
 
@@ -49,7 +68,7 @@ impl<E: Endpoint + 'static> Middleware<E> for Idempotent {
 #[derive(Debug)]
 pub struct IdempotentEndpoint<E> {
     inner: Arc<E>,
-    idempotency: Idempotency<StoredResponse>,
+    settings: Idempotent,
 }
 
 impl<E: Endpoint + 'static> Endpoint for IdempotentEndpoint<E> {
@@ -57,25 +76,39 @@ impl<E: Endpoint + 'static> Endpoint for IdempotentEndpoint<E> {
 
     async fn call(&self, mut request: Request) -> Result<Response> {
         let key = idempotency_key(request.headers())?;
-        let principal = request.extensions().get::<Principal>();
-        let route = format!("{} {}", request.method(), request.original_uri().path());
-        let scope = Scope::of(principal.ok_or_else(Problem::unauthenticated)?, &route);
+        let scope = self.settings.scope(&request)?;
         let body = request.take_body().into_bytes().await?;
-        let fingerprint = fingerprint(&request, &body);
+        let fingerprint = fingerprint(request.original_uri().query(), &body);
         request.set_body(body);
 
-        let begin = self.idempotency.begin(&scope, &key, &fingerprint).await;
-        match begin.map_err(Problem::from)? {
-            Begin::Acquired(claim) => {
-                let on_lapse = self.idempotency.on_lapse();
-                let beat = self.idempotency.lease() / 3;
-                Ok(execute(self.inner.clone(), request, claim, on_lapse, beat).await?)
+        let (idempotency, endpoint) = (self.settings.idempotency.clone(), self.inner.clone());
+        // On a task of its own, so that a client that goes away cuts off neither the handler nor
+        // the claim: nobody would hold it.
+        detached(async move {
+            match idempotency.begin(&scope, &key, &fingerprint).await? {
+                Begin::Acquired(claim) => execute(endpoint, request, claim, &idempotency).await,
+                Begin::Replay(answer) => Ok(answer.replay()),
+                Begin::InFlight { lease_left } => Err(in_flight(lease_left)),
+                Begin::Mismatch => Err(key_reused()),
+                Begin::Lapsed { .. } => Err(outcome_unknown()),
             }
-            Begin::Replay(answer) => Ok(answer.replay()),
-            Begin::InFlight { lease_left } => Err(in_flight(lease_left).into()),
-            Begin::Mismatch => Err(key_reused().into()),
-            Begin::Lapsed { .. } => Err(outcome_unknown().into()),
+        })
+        .await
+        .map_err(poem::Error::from)
+    }
+}
+
+impl Idempotent {
+    fn scope(&self, request: &Request) -> std::result::Result<Scope, Problem> {
+        let principal = request.extensions().get::<Principal>();
+        let principal = principal.ok_or_else(Problem::unauthenticated)?;
+        let mut route = format!("{} {}", request.method(), request.original_uri().path());
+        if self.per_session {
+            let id =
+                request.extensions().get::<SessionId>().ok_or_else(Problem::unauthenticated)?;
+            route = format!("{route} {}", id.digest());
         }
+        Ok(Scope::of(principal, &route))
     }
 }
 

@@ -51,7 +51,7 @@ impl Problem {
 
     /// 401 for a request without a token.
     pub fn unauthenticated() -> Self {
-        let detail = "this needs `Authorization: Bearer TOKEN`; log in to get a token";
+        let detail = "this needs a session; log in, and send what you got with each request";
         let problem = Self::new(StatusCode::UNAUTHORIZED, detail);
         Self { challenge: Some("Bearer"), ..problem }
     }
@@ -134,11 +134,13 @@ impl IntoResponse for Problem {
 }
 
 impl From<Error> for Problem {
-    /// What a client may know of an error of the store: 503 with `Retry-After`, except for a
-    /// value that is too large (413). The error itself goes to the log.
+    /// What a client may know of an error of the store: 503 with `Retry-After`, except for what
+    /// the request itself brought: 400 for bad input, 413 for a value that is too large. The error
+    /// itself goes to the log.
     fn from(error: Error) -> Self {
         warn!(error = %error, "the state store failed");
         match error.kind() {
+            ErrorKind::Invalid => Self::new(StatusCode::BAD_REQUEST, error.to_string()),
             ErrorKind::TooLarge => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "this is more than the store takes")
             }
@@ -162,7 +164,7 @@ impl Problem {
     fn unavailable(detail: &str, retry: Retry) -> Self {
         let after = match retry {
             Retry::After(after) => after,
-            Retry::Now | Retry::Never => Duration::from_secs(1),
+            Retry::Never => Duration::from_secs(1),
         };
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(after)
     }

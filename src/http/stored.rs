@@ -20,8 +20,16 @@ impl State for StoredResponse {
 
 /// What describes the body and survives a replay. Never `Set-Cookie`: a retry must not hand out a
 /// session.
-const REPLAYED_HEADERS: [HeaderName; 5] =
-    [header::CONTENT_TYPE, header::CONTENT_LANGUAGE, header::ETAG, header::LOCATION, header::LINK];
+const REPLAYED_HEADERS: [HeaderName; 8] = [
+    header::CACHE_CONTROL,
+    header::CONTENT_DISPOSITION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LANGUAGE,
+    header::CONTENT_TYPE,
+    header::ETAG,
+    header::LINK,
+    header::LOCATION,
+];
 
 impl StoredResponse {
     /// Reads a response whole; gives what is kept of it, and the response again.
@@ -43,8 +51,7 @@ impl StoredResponse {
     pub(super) fn replay(self) -> Response {
         let mut response = Response::builder()
             .status(StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK))
-            .header("idempotent-replayed", "true")
-            .header(header::CACHE_CONTROL, "no-store");
+            .header("idempotent-replayed", "true");
         for (name, value) in self.headers {
             response = response.header(name, &value[..]);
         }
@@ -53,10 +60,13 @@ impl StoredResponse {
 }
 
 fn kept(headers: &HeaderMap) -> Vec<(String, Bytes)> {
-    let all = REPLAYED_HEADERS.iter().flat_map(|name| {
-        headers.get_all(name).iter().map(|value| (name.as_str().to_owned(), value))
-    });
-    all.map(|(name, value)| (name, Bytes::copy_from_slice(value.as_bytes()))).collect()
+    let mut kept = Vec::new();
+    for name in REPLAYED_HEADERS {
+        let values = headers.get_all(&name).iter();
+        let values = values.map(|value| Bytes::copy_from_slice(value.as_bytes()));
+        kept.extend(values.map(|value| (name.as_str().to_owned(), value)));
+    }
+    kept
 }
 
 impl std::fmt::Debug for StoredResponse {

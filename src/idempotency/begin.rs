@@ -2,9 +2,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use crate::backend::{
-    Condition, Entry, Error, ErrorKind, Key, Result, Ttl, Version, Write, Written,
-};
+use crate::backend::{Condition, Entry, Error, ErrorKind, Key, Result, Ttl, Write, Written};
 use crate::{State, Store, store};
 
 use super::claim::Claim;
@@ -42,7 +40,7 @@ const ROUNDS_MAX: usize = 256;
 /// let Begin::Acquired(claim) = payments.begin(&scope, &key, &ten_euros).await? else {
 ///     panic!("nobody else is here");
 /// };
-/// let receipt = Receipt { id: claim.effect_id() };
+/// let receipt = Receipt { id: claim.effect_id().to_owned() };
 /// let done = claim.complete(&receipt).await?;
 /// assert!(matches!(done, Completion::Completed));
 ///
@@ -86,11 +84,10 @@ pub enum Begin<A> {
 /// What the record of a key says to somebody who wants it.
 enum Verdict<A> {
     /// It says that it is ours: an earlier reply was lost.
-    Mine {
-        attempt: u16,
-    },
+    Mine,
     Decided(Begin<A>),
     TakeOver {
+        origin: [u8; 16],
         attempt: u16,
     },
 }
@@ -99,11 +96,6 @@ impl<A: State> Idempotency<A> {
     /// Starts from a store.
     pub fn builder(store: &Store) -> IdempotencyBuilder<A> {
         IdempotencyBuilder::new(store.clone())
-    }
-
-    /// What happens to a lapsed key.
-    pub fn on_lapse(&self) -> OnLapse {
-        self.on_lapse
     }
 
     /// How long a claim lasts without renewal.
@@ -115,7 +107,8 @@ impl<A: State> Idempotency<A> {
     ///
     /// # Errors
     ///
-    /// What the store says; nothing was executed, so the caller may try again with the same key.
+    /// What the store says. Nothing was executed. After an error that is ambiguous, or if this
+    /// future is dropped, the key may be claimed by nobody; it then lapses.
     /// [`ErrorKind::Corrupt`] for a record that this build cannot read: it is left as it is.
     pub async fn begin(
         &self,
@@ -123,62 +116,51 @@ impl<A: State> Idempotency<A> {
         key: &IdempotencyKey,
         fingerprint: &Fingerprint,
     ) -> Result<Begin<A>> {
-        let mut bid = Bid {
-            store_key: scope.store_key(&self.store, key)?,
-            effect_id: scope.effect_id(key),
-            fingerprint: *fingerprint,
-            owner: random_owner()?,
-        };
-        let (mut attempt, mut only_if) = (1, Condition::Absent);
+        let owner = random_owner()?;
+        let (store_key, fingerprint) = (scope.store_key(&self.store, key)?, *fingerprint);
+        let mut bid = Bid { store_key, fingerprint, owner, origin: owner, attempt: 1 };
+        let mut only_if = Condition::Absent;
         for _round in 0..ROUNDS_MAX {
-            let current = match self.try_claim(&bid, attempt, only_if).await? {
+            let record = bid.record(self.running());
+            let current = match self.put(&bid.store_key, &record, only_if).await? {
                 Written::Applied { version: Some(version) } => {
-                    return Ok(Begin::Acquired(self.claim(bid, attempt, version)));
+                    return Ok(Begin::Acquired(Claim::new(self.clone(), bid, version)));
                 }
                 Written::Applied { version: None } => return Err(lost()),
                 Written::Refused { current } => current,
             };
             let Some(entry) = current else {
-                (attempt, only_if) = (1, Condition::Absent);
+                (bid.origin, bid.attempt, only_if) = (bid.owner, 1, Condition::Absent);
                 continue;
             };
             match self.judge(&bid, &entry)? {
                 Verdict::Decided(begin) => return Ok(begin),
-                Verdict::Mine { attempt } => {
-                    return Ok(Begin::Acquired(self.claim(bid, attempt, entry.version)));
+                Verdict::Mine => {
+                    return Ok(Begin::Acquired(Claim::new(self.clone(), bid, entry.version)));
                 }
-                Verdict::TakeOver { attempt: next } => {
-                    (attempt, only_if) = (next, Condition::VersionIs(entry.version));
-                    // A take-over is another tenure: it must not be taken for the one before.
+                Verdict::TakeOver { origin, attempt } => {
+                    // Another tenure: it must not be taken for one that it follows.
                     bid.owner = random_owner()?;
+                    (bid.origin, bid.attempt) = (origin, attempt);
+                    only_if = Condition::VersionIs(entry.version);
                 }
             }
         }
-        Err(store::contended())
-    }
-
-    async fn try_claim(&self, bid: &Bid, attempt: u16, only_if: Condition) -> Result<Written> {
-        let record = ClaimRecord {
-            owner: bid.owner,
-            fingerprint: bid.fingerprint.0,
-            attempt,
-            phase: self.running(),
-        };
-        self.put(&bid.store_key, &record, only_if).await
+        Err(store::contended(ROUNDS_MAX))
     }
 
     fn judge(&self, bid: &Bid, entry: &Entry) -> Result<Verdict<A>> {
         let Some(record) = self.store.decode::<ClaimRecord<A>>(entry)? else {
             return Err(lost());
         };
-        let ClaimRecord { owner, fingerprint, attempt, phase } = record.value;
+        let ClaimRecord { owner, fingerprint, origin, attempt, phase } = record.value;
         // Before anything else: whatever state the key is in, it is not this request's.
         if fingerprint != bid.fingerprint.0 {
             return Ok(Verdict::Decided(Begin::Mismatch));
         }
         let lease = match phase {
             Phase::Completed { answer } => return Ok(Verdict::Decided(Begin::Replay(answer))),
-            Phase::Running { .. } if owner == bid.owner => return Ok(Verdict::Mine { attempt }),
+            Phase::Running { .. } if owner == bid.owner => return Ok(Verdict::Mine),
             Phase::Running { lease_ms } => Duration::from_millis(lease_ms),
         };
         let lease_left = lease.saturating_sub(entry.age);
@@ -186,22 +168,9 @@ impl<A: State> Idempotency<A> {
             return Ok(Verdict::Decided(Begin::InFlight { lease_left }));
         }
         if self.on_lapse == OnLapse::TakeOver && attempt < ATTEMPTS_MAX {
-            return Ok(Verdict::TakeOver { attempt: attempt + 1 });
+            return Ok(Verdict::TakeOver { origin, attempt: attempt + 1 });
         }
         Ok(Verdict::Decided(Begin::Lapsed { attempt }))
-    }
-
-    fn claim(&self, bid: Bid, attempt: u16, version: Version) -> Claim<A> {
-        Claim {
-            idempotency: self.clone(),
-            key: bid.store_key,
-            effect_id: bid.effect_id,
-            fingerprint: bid.fingerprint,
-            owner: bid.owner,
-            attempt,
-            fence: version,
-            version,
-        }
     }
 
     pub(super) fn running<'a>(&self) -> Phase<&'a A> {
@@ -216,7 +185,7 @@ impl<A: State> Idempotency<A> {
         record: &ClaimRecord<&A>,
         only_if: Condition,
     ) -> Result<Written> {
-        let bytes = self.store.encode_as(A::SCHEMA, record, None)?;
+        let bytes = self.store.encode_as::<ClaimRecord<A>>(record, None)?;
         let write = Write::put(key.clone(), bytes).expiring(self.retention).only_if(only_if);
         match self.store.write(write.clone()).await {
             Err(error) if error.is_ambiguous() => self.store.write(write).await,
@@ -242,12 +211,25 @@ impl<A> fmt::Debug for Idempotency<A> {
     }
 }
 
-/// What one caller asks for.
-struct Bid {
-    store_key: Key,
-    effect_id: String,
-    fingerprint: Fingerprint,
-    owner: [u8; 16],
+/// What one caller asks for, and the parts of its record that do not change.
+pub(super) struct Bid {
+    pub(super) store_key: Key,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) owner: [u8; 16],
+    pub(super) origin: [u8; 16],
+    pub(super) attempt: u16,
+}
+
+impl Bid {
+    pub(super) fn record<A>(&self, phase: Phase<A>) -> ClaimRecord<A> {
+        ClaimRecord {
+            owner: self.owner,
+            fingerprint: self.fingerprint.0,
+            origin: self.origin,
+            attempt: self.attempt,
+            phase,
+        }
+    }
 }
 
 fn random_owner() -> Result<[u8; 16]> {

@@ -1,26 +1,24 @@
 use std::fmt;
 
 use crate::State;
-use crate::backend::{Condition, Entry, Key, Result, Version, Write, Written};
-use crate::store;
+use crate::backend::{Condition, Entry, Result, Version, Write, Written};
+use crate::{store, text};
 
+use super::Idempotency;
+use super::begin::Bid;
 use super::record::{ClaimRecord, Phase};
-use super::{Fingerprint, Idempotency};
 
 /// Each round moves the record on; a holder meets its own renewals, a successor, or nothing.
 const ROUNDS_MAX: usize = 8;
 
 /// The right to execute, as long as the lease lasts. Dropping it leaves the key to lapse.
 pub struct Claim<A> {
-    pub(super) idempotency: Idempotency<A>,
-    pub(super) key: Key,
-    pub(super) effect_id: String,
-    pub(super) fingerprint: Fingerprint,
-    pub(super) owner: [u8; 16],
-    pub(super) attempt: u16,
-    pub(super) fence: Version,
+    idempotency: Idempotency<A>,
+    bid: Bid,
+    effect_id: String,
+    fence: Version,
     /// The version of our last write: what every further write depends on.
-    pub(super) version: Version,
+    version: Version,
 }
 
 /// How [`Claim::complete`] ended.
@@ -47,15 +45,21 @@ pub enum Renewal {
 }
 
 impl<A: State> Claim<A> {
-    /// A name for what this execution makes, the same for every attempt at this key: derive order
-    /// numbers and downstream idempotency keys from it, and a second execution makes nothing new.
-    pub fn effect_id(&self) -> String {
-        self.effect_id.clone()
+    pub(super) fn new(idempotency: Idempotency<A>, bid: Bid, version: Version) -> Self {
+        let effect_id = text::encode(&bid.origin);
+        Self { idempotency, bid, effect_id, fence: version, version }
+    }
+
+    /// A name for what this execution makes: 22 random characters that every attempt at this key
+    /// shares. Derive order numbers and downstream idempotency keys from it, and a second attempt
+    /// makes nothing new. Once the key is forgotten or released, it is another one.
+    pub fn effect_id(&self) -> &str {
+        &self.effect_id
     }
 
     /// 1 for the first holder, +1 for each take-over.
     pub fn attempt(&self) -> u16 {
-        self.attempt
+        self.bid.attempt
     }
 
     /// The fencing token: greater for each later holder of this key. A resource that refuses a
@@ -72,31 +76,10 @@ impl<A: State> Claim<A> {
     ///
     /// What the store says; the answer may be kept or not.
     pub async fn complete(&self, answer: &A) -> Result<Completion<A>> {
-        let record = self.record(Phase::Completed { answer });
-        let mut only_if = Condition::VersionIs(self.version);
-        for _round in 0..ROUNDS_MAX {
-            let current = match self.idempotency.put(&self.key, &record, only_if).await? {
-                Written::Applied { .. } => return Ok(Completion::Completed),
-                Written::Refused { current } => current,
-            };
-            let Some(entry) = current else {
-                only_if = Condition::Absent;
-                continue;
-            };
-            let (mine, phase) = self.read(&entry)?;
-            match phase {
-                Some(Phase::Completed { .. }) if mine => return Ok(Completion::Completed),
-                Some(Phase::Completed { answer }) => {
-                    return Ok(Completion::Fenced { winner: Some(answer) });
-                }
-                // A renewal of ours whose reply was lost.
-                Some(Phase::Running { .. }) if mine => {
-                    only_if = Condition::VersionIs(entry.version);
-                }
-                _ => return Ok(Completion::Fenced { winner: None }),
-            }
+        match self.rewrite(&self.bid.record(Phase::Completed { answer })).await? {
+            Rewritten::Done(_) | Rewritten::Completed => Ok(Completion::Completed),
+            Rewritten::Lost(winner) => Ok(Completion::Fenced { winner }),
         }
-        Err(store::contended())
     }
 
     /// Lets the lease run anew from now. Call it well before the lease is over, for instance each
@@ -106,62 +89,104 @@ impl<A: State> Claim<A> {
     ///
     /// What the store says; an error is not a loss, so try again while the lease lasts.
     pub async fn renew(&mut self) -> Result<Renewal> {
-        let record = self.record(self.idempotency.running());
-        let mut only_if = Condition::VersionIs(self.version);
-        for _round in 0..ROUNDS_MAX {
-            match self.idempotency.put(&self.key, &record, only_if).await? {
-                Written::Applied { version } => {
-                    self.version = version.unwrap_or(self.version);
-                    return Ok(Renewal::Renewed);
-                }
-                Written::Refused { current: Some(entry) } => match self.read(&entry)? {
-                    (true, Some(Phase::Running { .. })) => {
-                        only_if = Condition::VersionIs(entry.version);
-                    }
-                    _ => return Ok(Renewal::Lost),
-                },
-                Written::Refused { current: None } => return Ok(Renewal::Lost),
+        match self.rewrite(&self.bid.record(self.idempotency.running())).await? {
+            Rewritten::Done(version) => {
+                self.version = version;
+                Ok(Renewal::Renewed)
             }
+            Rewritten::Completed | Rewritten::Lost(_) => Ok(Renewal::Lost),
         }
-        Err(store::contended())
     }
 
-    /// Gives the key back as if it had never been claimed: only when nothing was executed. One
-    /// trip. If the lease was lost meanwhile, nothing changes.
+    /// Ends the lease now: the execution failed and may have had effects. The key is lapsed, and
+    /// what comes next follows [`OnLapse`](super::OnLapse). One trip. If the lease was lost
+    /// meanwhile, nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// What the store says; the claim then lapses when its lease is over.
+    pub async fn abandon(self) -> Result<()> {
+        self.rewrite(&self.bid.record(Phase::Running { lease_ms: 0 })).await.map(|_rewritten| ())
+    }
+
+    /// Gives the key back as if it had never been claimed: only when nothing was executed, by
+    /// this holder or one before. One trip. If the lease was lost meanwhile, nothing changes.
     ///
     /// # Errors
     ///
     /// What the store says; the claim then lapses by itself.
     pub async fn release(self) -> Result<()> {
-        let delete = Write::delete(self.key.clone());
-        let delete = delete.only_if(Condition::VersionIs(self.version));
-        // Refused means that it is not ours any more, and then there is nothing to give back.
-        self.idempotency.store.write(delete).await.map(|_written| ())
+        let mut version = self.version;
+        for _round in 0..ROUNDS_MAX {
+            let delete =
+                Write::delete(self.bid.store_key.clone()).only_if(Condition::VersionIs(version));
+            match self.idempotency.store.write(delete).await? {
+                // A renewal of ours whose reply was lost.
+                Written::Refused { current: Some(entry) } if self.is_running(&entry)? => {
+                    version = entry.version;
+                }
+                // Or it is not ours any more, and then there is nothing to give back.
+                _ => return Ok(()),
+            }
+        }
+        Err(store::contended(ROUNDS_MAX))
     }
 
-    fn record<'a>(&self, phase: Phase<&'a A>) -> ClaimRecord<&'a A> {
-        ClaimRecord {
-            owner: self.owner,
-            fingerprint: self.fingerprint.0,
-            attempt: self.attempt,
-            phase,
+    /// Replaces our record, whatever became of it meanwhile, unless it is somebody else's.
+    async fn rewrite(&self, record: &ClaimRecord<&A>) -> Result<Rewritten<A>> {
+        let mut only_if = Condition::VersionIs(self.version);
+        for _round in 0..ROUNDS_MAX {
+            let current = match self.idempotency.put(&self.bid.store_key, record, only_if).await? {
+                Written::Applied { version } => {
+                    return Ok(Rewritten::Done(version.unwrap_or(self.version)));
+                }
+                Written::Refused { current } => current,
+            };
+            let Some(entry) = current else {
+                only_if = Condition::Absent;
+                continue;
+            };
+            match self.read(&entry)? {
+                // A renewal of ours whose reply was lost.
+                (true, Some(Phase::Running { .. })) => {
+                    only_if = Condition::VersionIs(entry.version);
+                }
+                (true, Some(Phase::Completed { .. })) => return Ok(Rewritten::Completed),
+                (_, Some(Phase::Completed { answer })) => return Ok(Rewritten::Lost(Some(answer))),
+                _ => return Ok(Rewritten::Lost(None)),
+            }
         }
+        Err(store::contended(ROUNDS_MAX))
+    }
+
+    fn is_running(&self, entry: &Entry) -> Result<bool> {
+        Ok(matches!(self.read(entry)?, (true, Some(Phase::Running { .. }))))
     }
 
     /// Whether a record under our key is ours, and where it stands.
     fn read(&self, entry: &Entry) -> Result<(bool, Option<Phase<A>>)> {
         let record = self.idempotency.store.decode::<ClaimRecord<A>>(entry)?;
         Ok(record.map_or((false, None), |record| {
-            (record.value.owner == self.owner, Some(record.value.phase))
+            (record.value.owner == self.bid.owner, Some(record.value.phase))
         }))
     }
+}
+
+/// How a rewrite of our record ended.
+enum Rewritten<A> {
+    /// It has this version now.
+    Done(Version),
+    /// An answer of ours is kept already.
+    Completed,
+    /// The key is somebody else's; their answer, if it is there.
+    Lost(Option<A>),
 }
 
 impl<A> fmt::Debug for Claim<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Claim")
-            .field("key", &self.key)
-            .field("attempt", &self.attempt)
+            .field("key", &self.bid.store_key)
+            .field("attempt", &self.bid.attempt)
             .field("fence", &self.fence)
             .finish_non_exhaustive()
     }

@@ -9,6 +9,8 @@ pub(super) struct ClaimRecord<A> {
     /// Random, chosen by the holder before the call: after a lost reply it recognises itself.
     pub(super) owner: [u8; 16],
     pub(super) fingerprint: [u8; 32],
+    /// The first holder's owner; what is made under this key is named after it.
+    pub(super) origin: [u8; 16],
     /// 1 for the first holder, +1 for each take-over.
     pub(super) attempt: u16,
     pub(super) phase: Phase<A>,
@@ -27,4 +29,5 @@ pub(super) enum Phase<A> {
 
 impl<A: State> State for ClaimRecord<A> {
     const SCHEMA: u16 = A::SCHEMA;
+    const LAYOUT: u16 = 0x0301;
 }

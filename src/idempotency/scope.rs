@@ -3,7 +3,7 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use crate::Principal;
-use crate::backend::{Error, ErrorKind, Group, Key, Result};
+use crate::backend::{Error, ErrorKind, Key, Result};
 use crate::fields::Fields;
 use crate::principal::Tag;
 use crate::{Store, text};
@@ -43,22 +43,9 @@ impl Scope {
     /// another by its characters; in the principal's group, so it can change together with the
     /// principal's other records.
     pub(super) fn store_key(&self, store: &Store, key: &IdempotencyKey) -> Result<Key> {
-        let digest = self.digest("steadfast idempotency", key);
-        let group = self.group(&digest);
-        store.key("idempotency", &group, &text::encode(&digest))
-    }
-
-    /// A name for what the execution makes: the same for every attempt at this key.
-    pub(super) fn effect_id(&self, key: &IdempotencyKey) -> String {
-        text::encode(&self.digest("steadfast effect", key)[..16])
-    }
-
-    fn digest(&self, purpose: &str, key: &IdempotencyKey) -> [u8; 32] {
-        Fields::new(purpose).field(self.hash).field(&key.0).finish()
-    }
-
-    fn group(&self, digest: &[u8]) -> Group {
-        self.tag.map_or_else(|| text::group(&digest[..Tag::LEN]), Tag::group)
+        let digest = Fields::new("steadfast idempotency").field(self.hash).field(&key.0).finish();
+        let group = self.tag.map_or_else(|| text::group(&digest[..Tag::LEN]), Tag::group);
+        store.own_key("idempotency", &group, &text::encode(&digest))
     }
 }
 

@@ -25,4 +25,9 @@ use serde::de::DeserializeOwned;
 pub trait State: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The version of the type's shape, from 1.
     const SCHEMA: u16;
+
+    /// The layout of the library's own record around the value: kind in the high byte, version in
+    /// the low one. Yours has none.
+    #[doc(hidden)]
+    const LAYOUT: u16 = 0;
 }

@@ -56,7 +56,7 @@ impl<T: State> SessionsBuilder<T> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for a timeout of zero or over ten years or a limit of zero,
+    /// [`ErrorKind::Invalid`] for a timeout of zero or over ten years or a limit of
     /// [`ErrorKind::Unsupported`] if the backend lacks transactions within a group or versions
     /// from its own clock.
     pub fn build(self) -> Result<Sessions<T>> {
@@ -66,8 +66,10 @@ impl<T: State> SessionsBuilder<T> {
                           from its clock; choose another backend";
             return Err(Error::new(ErrorKind::Unsupported, detail));
         }
-        if self.per_principal_max == 0 {
-            let detail = "a principal needs at least one session; leave the limit out for 256";
+        // The whole list is asked for at once, and changes together with a new session.
+        let listed_max = capabilities.batch_len_max.saturating_sub(2);
+        if !(1..=listed_max).contains(&self.per_principal_max) {
+            let detail = format!("a principal may have 1 to {listed_max} sessions on this backend");
             return Err(Error::new(ErrorKind::Invalid, detail));
         }
         let (idle, absolute) = (Ttl::new(self.idle)?, Ttl::new(self.absolute)?);

@@ -61,7 +61,7 @@ impl SessionId {
     }
 
     /// What the store knows it by.
-    pub(super) fn digest(&self) -> String {
+    pub(crate) fn digest(&self) -> String {
         text::encode(&self.hash())
     }
 

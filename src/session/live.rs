@@ -38,7 +38,7 @@ impl<T> fmt::Debug for Session<T> {
 
 /// What an update of a session came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Updated<R> {
+pub struct Changed<R> {
     /// What the closure returned on the run that counted.
     pub output: R,
     /// The version the session has now.

@@ -10,9 +10,9 @@
 //! | `…:session:{GROUP}:user` | one principal's generation and list of devices |
 //!
 //! A session counts as live if its record is there, neither deadline has passed, and it carries
-//! its principal's present generation. Ending all sessions removes the principal's record, and with
-//! it the generation: one write, whatever their number. No write creates a session record except under a fresh id, so nothing
-//! brings an ended session back.
+//! its principal's present generation. Ending all sessions removes the principal's record, and
+//! with it the generation: one write, whatever their number. No write creates a session record
+//! except under a fresh id, so nothing brings an ended session back.
 
 mod config;
 mod id;
@@ -23,6 +23,6 @@ mod user;
 
 pub use config::SessionsBuilder;
 pub use id::SessionId;
-pub use live::{Session, SessionError, Updated};
+pub use live::{Changed, Session, SessionError};
 pub use sessions::Sessions;
 pub use user::Device;

@@ -13,4 +13,5 @@ pub(super) struct SessionRecord<T> {
 
 impl<T: State> State for SessionRecord<T> {
     const SCHEMA: u16 = T::SCHEMA;
+    const LAYOUT: u16 = 0x0101;
 }

@@ -3,14 +3,15 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use crate::backend::{
-    Condition, Entry, Error, ErrorKind, Key, Result, Transacted, Ttl, Version, Write, Written,
+    Condition, Entry, Error, ErrorKind, Group, Key, Result, Transacted, Ttl, Version, Write,
+    Written,
 };
 use crate::store::{self, Limit, Record};
 use crate::{Principal, State, Store};
 
 use super::record::SessionRecord;
 use super::user::{DeviceRecord, UserRecord};
-use super::{Device, Session, SessionError, SessionId, SessionsBuilder, Updated};
+use super::{Changed, Device, Session, SessionError, SessionId, SessionsBuilder};
 
 /// How often a sign-in is tried again when others sign in, or out, as the same principal.
 const SIGN_IN_ATTEMPTS_MAX: usize = 256;
@@ -93,9 +94,10 @@ impl<T: State> Sessions<T> {
         state: T,
     ) -> Result<Session<T>> {
         let id = SessionId::generate(Some(principal))?;
-        let user_key = self.user_key(&id)?;
+        let user_key = self.user_key(&id.group())?;
         let mut record = SessionRecord { owner: Some((principal.name().to_owned(), 0)), state };
         let mut user_entry = self.store.entry(&user_key).await?;
+        let mut turn = None;
         for _attempt in 0..SIGN_IN_ATTEMPTS_MAX {
             let (generation, mut writes) =
                 self.enlist(&id, label, &user_key, user_entry.as_ref()).await?;
@@ -109,8 +111,12 @@ impl<T: State> Sessions<T> {
                 Transacted::Refused { index: 0, current } => user_entry = current,
                 Transacted::Refused { .. } => return Err(collision()),
             }
+            if turn.is_none() {
+                turn = Some(self.store.turn(&user_key).await);
+                user_entry = self.store.entry(&user_key).await?;
+            }
         }
-        Err(store::contended())
+        Err(store::contended(SIGN_IN_ATTEMPTS_MAX))
     }
 
     /// The session with this id, or `None` if there is none (any more). Renews the idle timeout,
@@ -122,7 +128,7 @@ impl<T: State> Sessions<T> {
     /// that this build cannot read.
     pub async fn load(&self, id: &SessionId) -> Result<Option<Session<T>>> {
         let Some((_entry, record)) = self.live(id).await? else { return Ok(None) };
-        let renewed = self.renew_if_due(id, &record).await?;
+        let renewed = self.renew_if_due(id, &record).await;
         Ok(Some(self.session(id.clone(), record, renewed)))
     }
 
@@ -138,7 +144,7 @@ impl<T: State> Sessions<T> {
         &self,
         id: &SessionId,
         mut change: impl FnMut(&mut T) -> R,
-    ) -> std::result::Result<Updated<R>, SessionError> {
+    ) -> std::result::Result<Changed<R>, SessionError> {
         let (entry, record) = self.live(id).await?.ok_or(SessionError::Gone)?;
         let before = entry.version;
         let change = |record: &mut Option<SessionRecord<T>>| {
@@ -149,9 +155,9 @@ impl<T: State> Sessions<T> {
         match (updated.output, updated.version) {
             (Some(output), Some(version)) => {
                 if version == before {
-                    self.renew_if_due(id, &record).await?;
+                    self.renew_if_due(id, &record).await;
                 }
-                Ok(Updated { output, version })
+                Ok(Changed { output, version })
             }
             _ => Err(SessionError::Gone),
         }
@@ -163,7 +169,8 @@ impl<T: State> Sessions<T> {
     ///
     /// What the store says; the session then may still be live.
     pub async fn destroy(&self, id: &SessionId) -> Result<()> {
-        // Its line in the list of devices goes when the list is next read or grows.
+        // Its line in the list of devices stays until its absolute timeout, or until the list is
+        // full; the list is never shown without asking which sessions live.
         self.store.delete(&self.session_key(id)?).await
     }
 
@@ -174,7 +181,7 @@ impl<T: State> Sessions<T> {
     /// What the store says; the sessions then may still be live.
     pub async fn destroy_all(&self, principal: &Principal) -> Result<()> {
         // Every session names the generation of this record, and a new record draws a new one.
-        self.store.delete(&self.store.key(KIND, &principal.group(), USER)?).await
+        self.store.delete(&self.user_key(&principal.group())?).await
     }
 
     /// The live sessions of a principal, oldest first; `current` marks the one that asks. Two
@@ -188,13 +195,14 @@ impl<T: State> Sessions<T> {
         principal: &Principal,
         current: Option<&SessionId>,
     ) -> Result<Vec<Device>> {
-        let user_key = self.store.key(KIND, &principal.group(), USER)?;
+        let group = principal.group();
+        let user_key = self.user_key(&group)?;
         let user_entry = self.store.entry(&user_key).await?;
         let Some(user) = UserRecord::read(&self.store, user_entry.as_ref())? else {
             return Ok(Vec::new());
         };
         let current = current.map(SessionId::digest);
-        let entries = self.store.entries(&self.device_keys(principal, &user)?).await?;
+        let entries = self.store.entries(&self.device_keys(&group, &user)?).await?;
         let mut devices = Vec::with_capacity(entries.len());
         for (device, entry) in user.devices.into_iter().zip(entries) {
             let Some(record) = self.decode_live(entry.as_ref(), Some(user.generation))? else {
@@ -203,9 +211,7 @@ impl<T: State> Sessions<T> {
             devices.push(Device {
                 short_id: device.digest[..8].to_owned(),
                 label: device.label,
-                age: record.limit_left.map_or(Duration::ZERO, |left| {
-                    self.absolute.as_duration().saturating_sub(left)
-                }),
+                age: lived(&record),
                 idle_left: self.idle_left(&record, false),
                 current: current.as_ref() == Some(&device.digest),
             });
@@ -217,7 +223,7 @@ impl<T: State> Sessions<T> {
     async fn live(&self, id: &SessionId) -> Result<Option<(Entry, Record<SessionRecord<T>>)>> {
         let mut keys = vec![self.session_key(id)?];
         let (entry, generation) = if id.is_signed_in() {
-            keys.push(self.user_key(id)?);
+            keys.push(self.user_key(&id.group())?);
             let mut entries = self.store.entries(&keys).await?.into_iter();
             let (session, user) = (entries.next().flatten(), entries.next().flatten());
             // Without its principal's record a signed-in session counts as ended: fail safe.
@@ -278,30 +284,27 @@ impl<T: State> Sessions<T> {
             return Ok(Vec::new());
         }
         let group = id.group();
-        let key = |device: &DeviceRecord| self.store.key(KIND, &group, &device.digest);
-        let keys = user.devices.iter().map(key).collect::<Result<Vec<_>>>()?;
-        let mut entries = self.store.entries(&keys).await?.into_iter();
+        let mut entries = self.store.entries(&self.device_keys(&group, user)?).await?.into_iter();
         user.devices.retain(|_device| entries.next().flatten().is_some());
         let excess = (user.devices.len() + 1).saturating_sub(self.per_principal_max);
-        user.devices.drain(..excess).map(|device| key(&device)).collect()
+        let evicted = user.devices.drain(..excess).collect::<Vec<_>>();
+        evicted.iter().map(|device| self.device_key(&group, device)).collect()
     }
 
-    /// Moves the idle deadline if the slack is used up. True if it did.
-    async fn renew_if_due(
-        &self,
-        id: &SessionId,
-        record: &Record<SessionRecord<T>>,
-    ) -> Result<bool> {
+    /// Moves the idle deadline if the slack is used up. True if it did. A failure is no failure of
+    /// the read it comes with: the next use tries again, and the session tells what is left.
+    async fn renew_if_due(&self, id: &SessionId, record: &Record<SessionRecord<T>>) -> bool {
         let left = record.left.unwrap_or(Duration::MAX);
         let at_limit = record.limit_left.is_some_and(|limit_left| left >= limit_left);
         if left >= self.idle || at_limit {
-            return Ok(false);
+            return false;
         }
-        let touch = Write::touch(self.session_key(id)?, Some(self.kept));
+        let Ok(key) = self.session_key(id) else { return false };
         // Conditional, so that it cannot prolong what was changed, and a lost race is as good: the
         // winner set the deadline anew.
+        let touch = Write::touch(key, Some(self.kept));
         let touch = touch.only_if(Condition::VersionIs(record.version));
-        Ok(self.store.write(touch).await?.is_applied())
+        self.store.write(touch).await.is_ok_and(|written| written.is_applied())
     }
 
     fn session(
@@ -327,7 +330,9 @@ impl<T: State> Sessions<T> {
 
     /// The write that creates a session, and only creates it.
     fn birth(&self, id: &SessionId, record: &SessionRecord<T>) -> Result<Write> {
-        let bytes = self.store.encode_limited(record, Some(Limit::from_now(self.absolute)))?;
+        let bytes = self
+            .store
+            .encode_as::<SessionRecord<T>>(record, Some(Limit::from_now(self.absolute)))?;
         let put = Write::put(self.session_key(id)?, bytes);
         Ok(put.expiring(self.kept).only_if(Condition::Absent))
     }
@@ -344,16 +349,19 @@ impl<T: State> Sessions<T> {
     }
 
     fn session_key(&self, id: &SessionId) -> Result<Key> {
-        self.store.key(KIND, &id.group(), &id.digest())
+        self.store.own_key(KIND, &id.group(), &id.digest())
     }
 
-    fn user_key(&self, id: &SessionId) -> Result<Key> {
-        self.store.key(KIND, &id.group(), USER)
+    fn user_key(&self, group: &Group) -> Result<Key> {
+        self.store.own_key(KIND, group, USER)
     }
 
-    fn device_keys(&self, principal: &Principal, user: &UserRecord) -> Result<Vec<Key>> {
-        let group = principal.group();
-        user.devices.iter().map(|device| self.store.key(KIND, &group, &device.digest)).collect()
+    fn device_key(&self, group: &Group, device: &DeviceRecord) -> Result<Key> {
+        self.store.own_key(KIND, group, &device.digest)
+    }
+
+    fn device_keys(&self, group: &Group, user: &UserRecord) -> Result<Vec<Key>> {
+        user.devices.iter().map(|device| self.device_key(group, device)).collect()
     }
 }
 
@@ -375,6 +383,12 @@ impl<T> fmt::Debug for Sessions<T> {
             .field("absolute", &self.absolute)
             .finish_non_exhaustive()
     }
+}
+
+/// Since the session was created, on the store's clock.
+fn lived<T>(record: &Record<T>) -> Duration {
+    let life = record.limit.map_or(Duration::ZERO, |limit| limit.life.as_duration());
+    life.saturating_sub(record.limit_left.unwrap_or_default())
 }
 
 fn collision() -> Error {

@@ -4,7 +4,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{Entry, Error, ErrorKind, Result, Ttl};
-use crate::{State, Store};
+use crate::{State, Store, store};
 
 /// One principal's sessions, as [`Sessions::devices`](super::Sessions::devices) lists them. It
 /// names the session by a hash, never by its id.
@@ -52,6 +52,7 @@ impl DeviceRecord {
 
 impl State for UserRecord {
     const SCHEMA: u16 = 1;
+    const LAYOUT: u16 = 0x0201;
 }
 
 impl UserRecord {
@@ -63,8 +64,7 @@ impl UserRecord {
             return Ok(None);
         };
         let written_us = record.version.get();
-        let now_us =
-            written_us.saturating_add(record.age.as_micros().try_into().unwrap_or(u64::MAX));
+        let now_us = store::now_us(record.version, record.age);
         let mut user = record.value;
         for device in &mut user.devices {
             device.born_us = if device.born_us == 0 { written_us } else { device.born_us };

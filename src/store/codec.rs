@@ -14,7 +14,9 @@ use crate::backend::{Error, ErrorKind, Result};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Codec {
-    /// [postcard](https://postcard.jamesmunns.com/): compact, with a stable wire format.
+    /// [postcard](https://postcard.jamesmunns.com/): compact, with a stable wire format. Like
+    /// bincode it does not describe itself: types with `#[serde(untagged)]` or
+    /// `#[serde(flatten)]` need JSON.
     #[default]
     Postcard,
     /// bincode 2.0.1, for data shared with programs that use it. It is unmaintained

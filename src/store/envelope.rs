@@ -6,7 +6,7 @@
 //! | 2 | 1 | format, 1 |
 //! | 3 | 1 | codec: 1 postcard, 2 bincode, 3 JSON |
 //! | 4 | 2 | schema version of the value's type |
-//! | 6 | 2 | flags, 0; a reader refuses flags it does not know |
+//! | 6 | 2 | layout of the library's own record around the value; 0 for none |
 //! | 8 | 8 | birth: µs on the store's clock; 0 if this write is the birth |
 //! | 16 | 8 | life: ms from the birth to the absolute deadline; 0 if there is none |
 //! | 24 | 4 | payload length |
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::backend::{Entry, Error, ErrorKind, Result, Ttl};
+use crate::backend::{Error, ErrorKind, Result, Ttl, Version};
 
 use super::Codec;
 
@@ -30,7 +30,7 @@ const FORMAT: u8 = 1;
 /// An end that no touch and no update moves: a life span that is counted from a birth on the
 /// store's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
+pub(crate) struct Limit {
     /// µs on the store's clock; `None` if the write that carries it is the birth.
     pub(crate) born_us: Option<u64>,
     pub(crate) life: Ttl,
@@ -38,7 +38,7 @@ pub struct Limit {
 
 impl Limit {
     /// A life that starts with the write that carries it.
-    pub fn from_now(life: Ttl) -> Self {
+    pub(crate) fn from_now(life: Ttl) -> Self {
         Self { born_us: None, life }
     }
 
@@ -54,6 +54,7 @@ impl Limit {
 pub(super) struct Header {
     pub(super) codec: Codec,
     pub(super) schema: u16,
+    pub(super) layout: u16,
     pub(super) limit: Option<Limit>,
 }
 
@@ -71,6 +72,7 @@ impl Header {
         out[2] = FORMAT;
         out[3] = self.codec.id();
         out[4..6].copy_from_slice(&self.schema.to_be_bytes());
+        out[6..8].copy_from_slice(&self.layout.to_be_bytes());
         out[8..16].copy_from_slice(&born_us.to_be_bytes());
         out[16..24].copy_from_slice(&life_ms.to_be_bytes());
         out[24..28].copy_from_slice(&payload_len.to_be_bytes());
@@ -95,12 +97,10 @@ impl Header {
         if u32_at(head, 28) != checksum(bytes) {
             return Err(corrupt("its checksum is wrong"));
         }
-        if head[6..8] != [0, 0] {
-            return Err(corrupt("it has flags that only a newer version knows"));
-        }
         let header = Self {
             codec: Codec::from_id(head[3])?,
             schema: u16::from_be_bytes([head[4], head[5]]),
+            layout: u16::from_be_bytes([head[6], head[7]]),
             limit: limit_at(head)?,
         };
         Ok((header, payload))
@@ -137,11 +137,10 @@ fn corrupt(why: &str) -> Error {
     Error::new(ErrorKind::Corrupt, format!("the stored record is left as it is: {why}"))
 }
 
-/// The store's time when it answered with this entry. Only with
+/// The store's time when it answered with an entry of this version and age. Only with
 /// [`clock_versions`](crate::backend::Capabilities::clock_versions).
-pub(super) fn now_us(entry: &Entry) -> u64 {
-    let age_us = u64::try_from(entry.age.as_micros()).unwrap_or(u64::MAX);
-    entry.version.get().saturating_add(age_us)
+pub(crate) fn now_us(version: Version, age: Duration) -> u64 {
+    version.get().saturating_add(u64::try_from(age.as_micros()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -150,7 +149,7 @@ mod tests {
 
     fn sample() -> (Header, Bytes) {
         let limit = Some(Limit { born_us: Some(7), life: Ttl::MAX });
-        let header = Header { codec: Codec::Postcard, schema: 3, limit };
+        let header = Header { codec: Codec::Postcard, schema: 3, layout: 0x0102, limit };
         let bytes = header.wrap(|mut out| {
             out.extend_from_slice(b"payload");
             Ok(out)
@@ -171,7 +170,7 @@ mod tests {
         let hex: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
             hex.concat(),
-            "5346010100030000000000000000000700000049a06b5000000000072cfca5247061796c6f6164"
+            "5346010100030102000000000000000700000049a06b5000000000074c90863a7061796c6f6164"
         );
     }
 

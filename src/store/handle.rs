@@ -2,6 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::State;
 use crate::backend::{
@@ -9,8 +10,8 @@ use crate::backend::{
     Result, Transacted, Ttl, Version, Write, Written,
 };
 
-use super::envelope::{self, Header};
-use super::{Codec, Limit, Record};
+use super::envelope::{self, Header, Limit, now_us};
+use super::{Codec, Record};
 
 /// How often an update is tried again after a lost race. Every lost race means that another
 /// writer of the same record got through, so this is the number of writers that may collide.
@@ -55,7 +56,11 @@ struct Inner {
     backend: Arc<dyn Backend>,
     namespace: Namespace,
     codec: Codec,
+    /// One for each of so many classes of keys; see [`Store::turn`].
+    turns: [Mutex<()>; TURNS],
 }
+
+const TURNS: usize = 64;
 
 impl Store {
     /// Starts from a backend, for instance of [`connect`](crate::connect).
@@ -72,9 +77,18 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] if a part has characters that keys cannot have, or is too long.
+    /// [`ErrorKind::Invalid`] if a part has characters that keys cannot have, or is too long, or
+    /// if the kind is one of the library's own: `session`, `idempotency`.
     pub fn key(&self, kind: &str, group: &Group, name: &str) -> Result<Key> {
-        Key::new(&self.0.namespace.child("v1")?.child(kind)?, group, name)
+        if OWN_KINDS.contains(&kind) {
+            let detail = format!("the key kind {kind} is the library's own; choose another");
+            return Err(Error::new(ErrorKind::Invalid, detail));
+        }
+        self.own_key(kind, group, name)
+    }
+
+    pub(crate) fn own_key(&self, kind: &str, group: &Group, name: &str) -> Result<Key> {
+        Key::new(&self.0.namespace.child(kind)?, group, name)
     }
 
     /// The enveloped bytes of a value, for a [`Write`] of your own.
@@ -83,31 +97,18 @@ impl Store {
     ///
     /// [`ErrorKind::Invalid`] if the codec cannot encode the value.
     pub fn encode<T: State>(&self, value: &T) -> Result<Bytes> {
-        self.encode_limited(value, None)
+        self.encode_as::<T>(value, None)
     }
 
-    /// As [`encode`](Store::encode), with an absolute deadline.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Invalid`] if the codec cannot encode the value, [`ErrorKind::Unsupported`] if
-    /// the backend's versions are not its clock.
-    pub fn encode_limited<T: State>(&self, value: &T, limit: Option<Limit>) -> Result<Bytes> {
-        self.encode_as(T::SCHEMA, value, limit)
-    }
-
-    /// For what is written by reference and read back as a [`State`].
-    pub(crate) fn encode_as(
+    /// The bytes of what is read back as a `T`: a `T`, or the same by reference. Only with
+    /// [`clock_versions`](crate::backend::Capabilities::clock_versions) may it have a limit.
+    pub(crate) fn encode_as<T: State>(
         &self,
-        schema: u16,
         value: &impl Serialize,
         limit: Option<Limit>,
     ) -> Result<Bytes> {
-        if limit.is_some() && !self.info().capabilities.clock_versions {
-            let detail = "absolute deadlines need a backend whose versions are its clock";
-            return Err(Error::new(ErrorKind::Unsupported, detail));
-        }
-        let header = Header { codec: self.0.codec, schema, limit };
+        let (schema, layout) = (T::SCHEMA, T::LAYOUT);
+        let header = Header { codec: self.0.codec, schema, layout, limit };
         header.wrap(|out| self.0.codec.encode(value, out))
     }
 
@@ -127,11 +128,17 @@ impl Store {
             );
             return Err(Error::new(ErrorKind::Corrupt, detail));
         }
+        if header.layout != T::LAYOUT {
+            let detail =
+                "the record is of another kind, or of a newer version; it is left as it is";
+            return Err(Error::new(ErrorKind::Corrupt, detail));
+        }
         let written_us = entry.version.get();
         let limit = header
             .limit
             .map(|limit| Limit { born_us: Some(limit.born_us.unwrap_or(written_us)), ..limit });
-        let limit_left = limit.map(|limit| limit.left(written_us, envelope::now_us(entry)));
+        let limit_left =
+            limit.map(|limit| limit.left(written_us, now_us(entry.version, entry.age)));
         if limit_left.is_some_and(|left| left.is_zero()) {
             return Ok(None);
         }
@@ -154,11 +161,7 @@ impl Store {
     }
 
     /// The live entries under several keys, undecoded, in one trip where the store can.
-    ///
-    /// # Errors
-    ///
-    /// As [`Backend::get_many`].
-    pub async fn entries(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>> {
+    pub(crate) async fn entries(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>> {
         self.0.backend.get_many(keys).await
     }
 
@@ -194,8 +197,9 @@ impl Store {
     /// the closure again on what they saved. No update is lost.
     ///
     /// The closure sees `None` for an absent record and leaves `None` to remove it. If the bytes
-    /// come out as they were, nothing is written. It may run several times, so it should only
-    /// touch the state and build its output.
+    /// come out as they were, nothing is written, no deadline either. Otherwise the record lives
+    /// for `ttl` from now, or until it is removed if that is `None`, whatever it had before. The
+    /// closure may run several times, so it should only touch the state and build its output.
     ///
     /// # Errors
     ///
@@ -219,6 +223,7 @@ impl Store {
         ttl: Option<Ttl>,
         mut change: impl FnMut(&mut Option<T>) -> R,
     ) -> Result<Updated<R>> {
+        let mut turn = None;
         for _attempt in 0..UPDATE_ATTEMPTS_MAX {
             let (write, output) = self.plan(key, ttl, current.as_ref(), &mut change)?;
             let Some(write) = write else {
@@ -228,8 +233,21 @@ impl Store {
                 Written::Applied { version } => return Ok(Updated { output, version }),
                 Written::Refused { current: winner } => current = winner,
             }
+            if turn.is_none() {
+                turn = Some(self.turn(key).await);
+                current = self.entry(key).await?;
+            }
         }
-        Err(contended())
+        Err(contended(UPDATE_ATTEMPTS_MAX))
+    }
+
+    /// Waits until it is this caller's turn, among those of this process that lost a race for the
+    /// same record. Who loses a second one is among strangers; without this, a hundred updates at
+    /// once would take thousands of attempts.
+    pub(crate) async fn turn(&self, key: &Key) -> MutexGuard<'_, ()> {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(key.as_str().as_bytes());
+        self.0.turns[hasher.finalize() as usize % TURNS].lock().await
     }
 
     /// Runs the closure on a decoded entry: the write that it comes to, if any, and its output.
@@ -250,7 +268,7 @@ impl Store {
             (None, None) => None,
             (None, Some(_)) => Some(Write::delete(key.clone())),
             (Some(value), current) => {
-                let bytes = self.encode_limited(value, limit)?;
+                let bytes = self.encode_as::<T>(value, limit)?;
                 let same = current.is_some_and(|entry| self.same_value(&entry.value, &bytes));
                 (!same).then(|| Write::put(key.clone(), bytes))
             }
@@ -304,9 +322,10 @@ impl fmt::Debug for Store {
     }
 }
 
-pub(crate) fn contended() -> Error {
+/// The end of an optimistic loop.
+pub(crate) fn contended(attempts: usize) -> Error {
     let detail = format!(
-        "{UPDATE_ATTEMPTS_MAX} attempts met a newer version each time; nothing was changed; try \
+        "{attempts} attempts met a newer version each time; nothing was changed; try \
          again, or spread the state over more records"
     );
     Error::new(ErrorKind::Contended, detail)
@@ -354,10 +373,15 @@ impl StoreBuilder {
             let detail = format!("a store's namespace has 1 to {NAMESPACE_LEN_MAX} characters");
             return Err(Error::new(ErrorKind::Invalid, detail));
         }
-        let namespace = Namespace::new(&self.namespace)?;
-        Ok(Store(Arc::new(Inner { backend: self.backend, namespace, codec: self.codec })))
+        let namespace = Namespace::new(&self.namespace)?.child("v1")?;
+        let (backend, codec, turns) =
+            (self.backend, self.codec, [const { Mutex::const_new(()) }; TURNS]);
+        Ok(Store(Arc::new(Inner { backend, namespace, codec, turns })))
     }
 }
+
+/// The kinds of [`Sessions`](crate::Sessions) and [`Idempotency`](crate::Idempotency).
+const OWN_KINDS: [&str; 2] = ["session", "idempotency"];
 
 /// Leaves room for `:v1:KIND` in a backend namespace.
 const NAMESPACE_LEN_MAX: usize = 40;

@@ -9,7 +9,7 @@ mod handle;
 mod record;
 
 pub use codec::Codec;
-pub use envelope::Limit;
+pub(crate) use envelope::{Limit, now_us};
 pub(crate) use handle::contended;
 pub use handle::{Store, StoreBuilder, Updated};
 pub use record::Record;

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use crate::backend::Version;
 
-use super::Limit;
+use super::envelope::Limit;
 
 /// A stored value with what the store says of it. `Debug` does not show the value.
 #[derive(Clone, PartialEq, Eq)]

@@ -113,6 +113,16 @@ fn a_token_is_valid_until_exp_plus_leeway() {
 }
 
 #[test]
+fn the_leeway_can_be_zero() {
+    let clock = ManualClock::at_us((NOW_S + 100) * 1_000_000 - 1);
+    let tokens = Tokens::builder("shop", SECRET).leeway(Duration::ZERO).clock(clock.clone());
+    let tokens = tokens.build().unwrap();
+    assert!(tokens.verify(&token(HEADER, &claims(""))).is_ok());
+    clock.advance(Duration::from_micros(1));
+    assert_eq!(tokens.verify(&token(HEADER, &claims(""))), Err(TokenError::Expired));
+}
+
+#[test]
 fn a_token_is_valid_from_nbf_minus_leeway() {
     let (tokens, clock) = tokens();
     let early = token(HEADER, &claims(&format!(r#","nbf":{}"#, NOW_S + 31)));

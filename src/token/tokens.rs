@@ -1,19 +1,19 @@
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error as ThisError;
 
-use crate::backend::{Clock, Error, ErrorKind, Result, SystemClock};
+use crate::backend::{Clock, Error, ErrorKind, Result};
 
 use super::jws::{Hs256, TOKEN_LEN_MAX};
 
 /// Issues and verifies tokens of one issuer with one secret.
 ///
 /// ```
-/// use std::time::Duration;
+/// use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// use steadfast::Tokens;
 /// use steadfast::token::Claims;
 ///
@@ -39,7 +39,7 @@ impl Tokens {
             issuer: issuer.into(),
             key: Hs256::new(secret),
             leeway: Duration::from_secs(30),
-            clock: Arc::new(SystemClock::start()),
+            clock: Arc::new(WallClock),
         }
     }
 
@@ -54,7 +54,7 @@ impl Tokens {
             let detail = "a token needs a subject; use the principal's name";
             return Err(Error::new(ErrorKind::Invalid, detail));
         }
-        let now_s = self.now_us() / 1_000_000;
+        let now_s = self.clock.now_us() / 1_000_000;
         let life_s = life.as_millis().div_ceil(1_000);
         let payload = Payload {
             iss: &self.issuer,
@@ -94,18 +94,14 @@ impl Tokens {
         if claims.sub.is_empty() || claims.aud.is_some() {
             return Err(TokenError::InvalidClaims);
         }
-        let (now_us, leeway_us) = (seconds(self.now_us()), self.leeway.as_secs_f64());
-        if now_us >= claims.exp + leeway_us {
+        let (now_s, leeway_s) = (seconds(self.clock.now_us()), self.leeway.as_secs_f64());
+        if now_s >= claims.exp + leeway_s {
             return Err(TokenError::Expired);
         }
-        if claims.nbf.is_some_and(|nbf| now_us < nbf - leeway_us) {
+        if claims.nbf.is_some_and(|nbf| now_s < nbf - leeway_s) {
             return Err(TokenError::NotYetValid);
         }
         Ok(Claims { subject: claims.sub, session: claims.sid })
-    }
-
-    fn now_us(&self) -> u64 {
-        self.clock.now_us()
     }
 }
 
@@ -181,6 +177,19 @@ fn date<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<f64, D::Error
 #[expect(clippy::cast_precision_loss, reason = "a microsecond does not matter here")]
 fn seconds(micros: u64) -> f64 {
     micros as f64 / 1e6
+}
+
+/// The machine's clock as it is now: what others compare `exp` and `nbf` with. Unlike a store's,
+/// it must follow when it is set.
+#[derive(Debug)]
+struct WallClock;
+
+impl Clock for WallClock {
+    fn now_us(&self) -> u64 {
+        #[expect(clippy::disallowed_methods, reason = "this is the clock that tests replace")]
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX)
+    }
 }
 
 /// Settings of [`Tokens`].

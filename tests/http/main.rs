@@ -17,7 +17,8 @@ use poem::{Endpoint, EndpointExt, IntoResponse, Request, Response, handler};
 use serde::{Deserialize, Serialize};
 use steadfast::backend::ManualClock;
 use steadfast::http::{
-    CookieAuth, Idempotent, LiveSession, Problem, SessionCookie, StoredResponse,
+    CookieAuth, HealthStatus, Idempotent, LiveSession, Problem, SessionCookie, StoredResponse,
+    health,
 };
 use steadfast::idempotency::OnLapse;
 use steadfast::memory::{MemoryBackend, MemoryConfig};
@@ -97,7 +98,7 @@ async fn a_cookie_brings_its_session_and_nothing_else_does() {
 /// A handler that ends as its query says, and counts its runs.
 fn app(store: &Store, on_lapse: OnLapse, runs: &Arc<AtomicU32>) -> impl Endpoint + use<> {
     let idempotency = Idempotency::<StoredResponse>::builder(store).on_lapse(on_lapse);
-    let idempotency = Idempotent(idempotency.lease(Duration::from_secs(60)).build().unwrap());
+    let idempotency = Idempotent::new(idempotency.lease(Duration::from_secs(60)).build().unwrap());
     let (runs, alice) = (runs.clone(), Principal::new("alice").unwrap());
     let handler = make(move |request: Request| {
         let run = runs.fetch_add(1, Ordering::SeqCst) + 1;
@@ -167,12 +168,10 @@ async fn what_was_not_executed_runs_again() {
 #[tokio::test]
 async fn an_unknown_outcome_follows_the_policy() {
     for ending in ["500", "503", "panic"] {
-        let (_faulty, store, clock) = store();
+        let (_faulty, store, _clock) = store();
         let runs = Arc::new(AtomicU32::new(0));
         let refuse = app(&store, OnLapse::Refuse, &runs);
         assert!(call(&refuse, post(ending)).await.status().is_server_error());
-        assert_eq!(call(&refuse, post(ending)).await.status(), 409, "the lease runs");
-        clock.advance(Duration::from_secs(60));
         let lapsed = call(&refuse, post(ending)).await;
         assert_eq!(lapsed.status(), 409);
         assert!(lapsed.into_body().into_string().await.unwrap().contains("outcome-unknown"));
@@ -206,25 +205,98 @@ async fn an_answer_that_cannot_be_kept_is_not_given() {
     let (faulty, store, _clock) = store();
     let runs = Arc::new(AtomicU32::new(0));
     let app = app(&store, OnLapse::Refuse, &runs);
-    let begun = call(&app, post("200"));
-    faulty.trips();
-    let mut begun = std::pin::pin!(begun);
-    // Let the claim through, and fail the completion.
-    while faulty.trips() == 0 {
-        assert!(futures_poll(begun.as_mut()).is_none());
-    }
-    faulty.fail_next(&[Fault::Cut]);
-    let response = begun.await;
-    assert_eq!(
-        (response.status(), runs.load(Ordering::SeqCst)),
-        (StatusCode::SERVICE_UNAVAILABLE, 1)
-    );
+    // The claim passes, its completion does not.
+    faulty.fail_after(1, Fault::Cut);
+    let response = call(&app, post("200")).await;
+    assert_eq!((response.status().as_u16(), runs.load(Ordering::SeqCst)), (503, 1));
 }
 
-fn futures_poll<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> Option<T> {
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match future.poll(&mut context) {
-        std::task::Poll::Ready(value) => Some(value),
-        std::task::Poll::Pending => None,
+/// The effect happened, so this is no reason to refuse the request as too large.
+#[tokio::test]
+async fn an_answer_that_is_too_large_leaves_the_outcome_unknown() {
+    let (_faulty, store, _clock) = store();
+    let idempotency = Idempotency::<StoredResponse>::builder(&store).build().unwrap();
+    let huge = make(|_request| async { Response::builder().body(vec![7; 17 << 20]) });
+    let alice = Principal::new("alice").unwrap();
+    let app = huge.with(Idempotent::new(idempotency)).before(move |mut request: Request| {
+        request.extensions_mut().insert(alice.clone());
+        async { Ok(request) }
+    });
+    assert_eq!(call(&app, post("200")).await.status(), 500);
+    let retry = call(&app, post("200")).await;
+    assert_eq!(retry.status(), 409);
+    assert!(retry.into_body().into_string().await.unwrap().contains("outcome-unknown"));
+}
+
+/// A client that goes away while the key is being claimed must not leave a key that nobody holds.
+#[tokio::test]
+async fn a_client_that_leaves_does_not_stop_the_run() {
+    for polls in 0..4 {
+        let (_faulty, store, _clock) = store();
+        let runs = Arc::new(AtomicU32::new(0));
+        let app = app(&store, OnLapse::Refuse, &runs);
+        {
+            let mut left = std::pin::pin!(call(&app, post("200")));
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            for _poll in 0..polls {
+                assert!(left.as_mut().poll(&mut context).is_pending());
+            }
+        }
+        let retry = loop {
+            let answer = call(&app, post("200")).await;
+            if answer.status() != 409 {
+                break answer;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert_eq!((retry.status().as_u16(), runs.load(Ordering::SeqCst)), (200, 1), "{polls}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_tells_ok_degraded_and_down_apart() {
+    let (faulty, store, _clock) = store();
+    assert_eq!(health(&store).await.status, HealthStatus::Ok);
+    faulty.fail_next(&[Fault::Cut]);
+    let down = health(&store).await;
+    assert_eq!(down.status, HealthStatus::Down);
+    assert_eq!(poem::IntoResponse::into_response(down).status(), 503);
+    faulty.fail_next(&[Fault::Slow]);
+    let degraded = health(&store).await;
+    assert_eq!(degraded.status, HealthStatus::Degraded);
+    assert_eq!(poem::IntoResponse::into_response(degraded).status(), 200);
+    faulty.fail_next(&[Fault::Hang]);
+    assert_eq!(health(&store).await.status, HealthStatus::Down);
+}
+
+/// The handler takes a hundred leases, on a paused clock; the store's clock goes along.
+#[tokio::test(start_paused = true)]
+async fn the_lease_is_renewed_while_the_handler_runs() {
+    let (_faulty, store, clock) = store();
+    let lease = Duration::from_secs(3);
+    let idempotency = Idempotency::<StoredResponse>::builder(&store).lease(lease);
+    let idempotency = idempotency.on_lapse(OnLapse::TakeOver).build().unwrap();
+    let alice = Principal::new("alice").unwrap();
+    let runs = Arc::new(AtomicU32::new(0));
+    let counted = runs.clone();
+    let slow = make(move |_request| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async { tokio::time::sleep(Duration::from_secs(300)).await }
+    });
+    let app = slow.with(Idempotent::new(idempotency)).before(move |mut request: Request| {
+        request.extensions_mut().insert(alice.clone());
+        async { Ok(request) }
+    });
+    let app = Arc::new(app);
+    let first = tokio::spawn({
+        let app = app.clone();
+        async move { call(&*app, post("200")).await.status() }
+    });
+    for _second in 0..200 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(call(&*app, post("200")).await.status(), 409);
+    }
+    assert_eq!(first.await.unwrap(), 200);
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
 }

@@ -15,8 +15,12 @@ use steadfast::backend::{
 pub(crate) enum Fault {
     /// It does not reach the store.
     Cut,
+    /// It never ends.
+    Hang,
     /// It is done, and the answer is lost.
     ReplyLost,
+    /// It takes half a second.
+    Slow,
 }
 
 /// Fails the next calls, counts them all, and lets every call wait once before and once after it
@@ -24,7 +28,7 @@ pub(crate) enum Fault {
 #[derive(Debug)]
 pub(crate) struct Faulty {
     inner: Arc<dyn Backend>,
-    next: Mutex<Vec<Fault>>,
+    next: Mutex<Vec<Option<Fault>>>,
     calls: AtomicUsize,
 }
 
@@ -39,7 +43,14 @@ impl Faulty {
 
     /// The next calls meet these faults, the first first.
     pub(crate) fn fail_next(&self, faults: &[Fault]) {
-        self.next.lock().unwrap().extend(faults.iter().rev());
+        self.next.lock().unwrap().extend(faults.iter().rev().copied().map(Some));
+    }
+
+    /// So many calls pass, and the next one meets this fault.
+    pub(crate) fn fail_after(&self, passing: usize, fault: Fault) {
+        let mut next = self.next.lock().unwrap();
+        next.push(Some(fault));
+        next.extend(std::iter::repeat_n(None, passing));
     }
 
     /// How many calls were made since the last time this was asked.
@@ -49,10 +60,16 @@ impl Faulty {
 
     async fn pass<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
         self.calls.fetch_add(1, Ordering::SeqCst);
-        let fault = self.next.lock().unwrap().pop();
+        let fault = self.next.lock().unwrap().pop().flatten();
         tokio::task::yield_now().await;
         if fault == Some(Fault::Cut) {
             return Err(Error::new(ErrorKind::Unavailable, "the test cut the link"));
+        }
+        if fault == Some(Fault::Hang) {
+            std::future::pending::<()>().await;
+        }
+        if fault == Some(Fault::Slow) {
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         }
         let answer = call.await;
         tokio::task::yield_now().await;

@@ -2,12 +2,14 @@
 
 use steadfast::backend::Group;
 
-use crate::world::{Basket, World, on_every_backend};
+use crate::fault::Faulty;
+use crate::world::{Basket, World, on_every_backend, sessions};
 
 on_every_backend!(fifty_updates_of_one_session_all_count, fifty_updates_of_one_record_all_count);
 
 async fn fifty_updates_of_one_session_all_count(world: World) {
-    let sessions = world.sessions();
+    // Each call waits before and after it reaches the store, so that the updates interleave.
+    let sessions = sessions(&Faulty::new(world.backend.clone()).store());
     let id = sessions.create(Basket::default()).await.unwrap().id;
     let adds = (0..50).map(|item| {
         let (sessions, id) = (sessions.clone(), id.clone());
@@ -22,9 +24,10 @@ async fn fifty_updates_of_one_session_all_count(world: World) {
 }
 
 async fn fifty_updates_of_one_record_all_count(world: World) {
-    let key = world.store.key("basket", &Group::new("g").unwrap(), "one").unwrap();
+    let store = Faulty::new(world.backend.clone()).store();
+    let key = store.key("basket", &Group::new("g").unwrap(), "one").unwrap();
     let adds = (0..50).map(|item| {
-        let (store, key) = (world.store.clone(), key.clone());
+        let (store, key) = (store.clone(), key.clone());
         tokio::spawn(async move {
             let add = |basket: &mut Option<Basket>| basket.get_or_insert_default().items.push(item);
             store.update(&key, None, add).await

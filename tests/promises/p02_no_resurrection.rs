@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use steadfast::session::SessionError;
 
-use crate::world::{ABSOLUTE, Basket, IDLE, SECOND, World, alice, on_every_backend};
+use crate::fault::Faulty;
+use crate::world::{ABSOLUTE, Basket, IDLE, SECOND, World, alice, on_every_backend, sessions};
 
 on_every_backend!(
     a_late_update_of_a_destroyed_session_is_told,
@@ -31,7 +32,8 @@ async fn a_late_update_of_a_destroyed_session_is_told(world: World) {
 /// The story of every session store that upserts: the request loads, another logs out, the
 /// request saves.
 async fn an_update_that_races_a_logout_does_not_revive(world: World) {
-    let sessions = Arc::new(world.sessions());
+    let faulty = Faulty::new(world.backend.clone());
+    let sessions = Arc::new(sessions(&faulty.store()));
     for _round in 0..20 {
         let id = sessions.create(Basket::default()).await.unwrap().id;
         let updates = (0..4).map(|item| {

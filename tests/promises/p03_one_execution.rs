@@ -1,9 +1,9 @@
 //! P3: for one key at most one holder's effects count; who lost the lease is told and fenced.
 
-use steadfast::idempotency::{Begin, Completion, OnLapse, Renewal};
+use steadfast::idempotency::{Begin, Completion, Fingerprint, IdempotencyKey, OnLapse, Renewal};
 
 use crate::fault::{Fault, Faulty};
-use crate::world::{LEASE, Receipt, SECOND, World, acquired, on_every_backend, pay};
+use crate::world::{LEASE, Receipt, SECOND, World, acquired, on_every_backend, pay, scope};
 
 on_every_backend!(
     of_64_callers_one_acquires,
@@ -11,13 +11,16 @@ on_every_backend!(
     a_lost_reply_to_begin_is_recognised,
     a_renewed_lease_does_not_lapse,
     a_released_key_is_free_again,
+    a_key_is_free_though_the_reply_to_a_renewal_was_lost,
+    an_abandoned_key_lapses_at_once_and_keeps_its_request,
     a_fenced_release_frees_nothing,
     a_take_over_ends_after_five_holders,
     each_step_takes_one_trip,
 );
 
 async fn of_64_callers_one_acquires(world: World) {
-    let payments = world.payments().build().unwrap();
+    let store = Faulty::new(world.backend.clone()).store();
+    let payments = steadfast::Idempotency::builder(&store).lease(LEASE).build().unwrap();
     let calls = (0..64).map(|_caller| {
         let payments = payments.clone();
         tokio::spawn(async move { pay(&payments).await.unwrap() })
@@ -120,4 +123,23 @@ async fn each_step_takes_one_trip(world: World) {
     assert_eq!(faulty.trips(), 1, "complete");
     assert!(matches!(pay(&payments).await.unwrap(), Begin::Replay(_)));
     assert_eq!(faulty.trips(), 1, "replay");
+}
+
+async fn a_key_is_free_though_the_reply_to_a_renewal_was_lost(world: World) {
+    let faulty = Faulty::new(world.backend.clone());
+    let payments = steadfast::Idempotency::builder(&faulty.store()).build().unwrap();
+    let mut claim = acquired(pay(&payments).await.unwrap());
+    faulty.fail_next(&[Fault::ReplyLost, Fault::ReplyLost]);
+    assert!(claim.renew().await.unwrap_err().is_ambiguous());
+    claim.release().await.unwrap();
+    assert_eq!(acquired(pay(&payments).await.unwrap()).attempt(), 1);
+}
+
+async fn an_abandoned_key_lapses_at_once_and_keeps_its_request(world: World) {
+    let payments = world.payments().on_lapse(OnLapse::TakeOver).build().unwrap();
+    acquired(pay(&payments).await.unwrap()).abandon().await.unwrap();
+    let (key, other) = (IdempotencyKey::new("k-1").unwrap(), Fingerprint::of(["a hundred"]));
+    let begin = payments.begin(&scope(), &key, &other).await.unwrap();
+    assert!(matches!(begin, Begin::Mismatch), "{begin:?}");
+    assert_eq!(acquired(pay(&payments).await.unwrap()).attempt(), 2);
 }

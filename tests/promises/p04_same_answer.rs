@@ -14,6 +14,7 @@ on_every_backend!(
     a_repeated_complete_keeps_the_first_answer,
     another_request_under_the_key_is_told_in_every_state,
     a_key_of_another_scope_is_another_key,
+    a_forgotten_key_names_its_effects_anew,
 );
 
 async fn a_completed_key_replays_until_its_retention_ends(world: World) {
@@ -82,4 +83,14 @@ async fn a_key_of_another_scope_is_another_key(world: World) {
     ] {
         let _claim = acquired(payments.begin(&scope, &key, &print).await.unwrap());
     }
+}
+
+async fn a_forgotten_key_names_its_effects_anew(world: World) {
+    let retention = Duration::from_secs(1_000);
+    let payments = world.payments().retention(retention).build().unwrap();
+    let first = acquired(pay(&payments).await.unwrap());
+    assert!(matches!(first.complete(&Receipt::new("1")).await.unwrap(), Completion::Completed));
+    world.clock.advance(retention);
+    let second = acquired(pay(&payments).await.unwrap());
+    assert_ne!(first.effect_id(), second.effect_id());
 }

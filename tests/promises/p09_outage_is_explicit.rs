@@ -4,12 +4,13 @@ use steadfast::backend::ErrorKind;
 use steadfast::session::SessionError;
 
 use crate::fault::{Fault, Faulty};
-use crate::world::{Basket, Receipt, World, alice, on_every_backend, pay, sessions};
+use crate::world::{Basket, IDLE, Receipt, World, alice, on_every_backend, pay, sessions};
 
 on_every_backend!(
     an_outage_is_not_a_missing_session,
     nothing_is_written_after_a_failed_read,
     a_claim_fails_closed,
+    a_renewal_that_fails_does_not_fail_the_read,
 );
 
 async fn an_outage_is_not_a_missing_session(world: World) {
@@ -45,4 +46,17 @@ async fn a_claim_fails_closed(world: World) {
     faulty.fail_next(&[Fault::Cut]);
     let error = pay(&payments).await.unwrap_err();
     assert_eq!((error.kind(), error.is_ambiguous()), (ErrorKind::Unavailable, false));
+}
+
+async fn a_renewal_that_fails_does_not_fail_the_read(world: World) {
+    let faulty = Faulty::new(world.backend.clone());
+    let sessions = sessions(&faulty.store());
+    let id = sessions.create(Basket::default()).await.unwrap().id;
+    world.clock.advance(IDLE / 2);
+    // The read passes, the renewal behind it does not.
+    faulty.fail_after(1, Fault::Cut);
+    let session = sessions.load(&id).await.unwrap().unwrap();
+    assert!(session.idle_left < IDLE, "it says what is left");
+    let session = sessions.load(&id).await.unwrap().unwrap();
+    assert_eq!(session.idle_left, IDLE);
 }

@@ -23,19 +23,19 @@ pub(crate) const LEASE: Duration = Duration::from_secs(60);
 macro_rules! on_every_backend {
     ($($test:ident),+ $(,)?) => {
         mod memory {
-            $(#[tokio::test]
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
                 super::$test($crate::world::World::memory()).await;
             })+
         }
         mod redb {
-            $(#[tokio::test]
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
                 super::$test($crate::world::World::redb()).await;
             })+
         }
         mod sled {
-            $(#[tokio::test]
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
                 super::$test($crate::world::World::sled()).await;
             })+

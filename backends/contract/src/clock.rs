@@ -7,12 +7,12 @@ use crate::Version;
 
 /// Where an in-process backend reads the time from; tests bring a [`ManualClock`].
 pub trait Clock: Debug + Send + Sync + 'static {
-    /// Microseconds since the Unix epoch. Never goes back while the process lives.
+    /// Microseconds since the Unix epoch. A store's clock never goes back while it is open.
     fn now_us(&self) -> u64;
 }
 
 /// The wall clock as it was at the start, carried on by the monotonic clock: a step of the wall
-/// clock neither expires nor revives anything.
+/// clock neither expires nor revives anything. While the machine sleeps, it may stand still.
 ///
 /// ```
 /// use steadfast_backend::{Clock, SystemClock};
@@ -85,6 +85,7 @@ impl Clock for ManualClock {
 /// let clock = StoreClock::new(ManualClock::at_us(5), 1_000);
 /// assert_eq!(clock.now_us(), 1_000);
 /// assert!(clock.next_version() < clock.next_version());
+/// assert!(clock.floor_us() > clock.now_us()); // versions ran ahead of the time
 /// ```
 #[derive(Debug)]
 pub struct StoreClock {
@@ -104,6 +105,12 @@ impl StoreClock {
     /// The store's time: microseconds since the Unix epoch.
     pub fn now_us(&self) -> u64 {
         self.clock.now_us().saturating_add(self.lead_us)
+    }
+
+    /// The latest time or version given out until now: what a durable store records, to go on from
+    /// it when it is opened again.
+    pub fn floor_us(&self) -> u64 {
+        self.now_us().max(self.last_version.load(Ordering::SeqCst))
     }
 
     /// A version that no write of this store has had: the store's time, or the last version + 1.

@@ -55,8 +55,7 @@ impl fmt::Debug for Entry {
 /// use steadfast_backend::Version;
 ///
 /// let version = Version::new(41).unwrap();
-/// assert_eq!(version.next_at(10).get(), 42);
-/// assert_eq!(version.next_at(1_000).get(), 1_000);
+/// assert_eq!(version.get(), 41);
 /// assert!(Version::new(0).is_none());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,15 +73,5 @@ impl Version {
     /// The number.
     pub const fn get(self) -> u64 {
         self.0.get()
-    }
-
-    /// The version of a write at `now_us` that follows this one: the clock, or one more than the
-    /// previous version where the clock has not moved.
-    #[must_use]
-    pub fn next_at(self, now_us: u64) -> Self {
-        NonZeroU64::new(now_us).map_or_else(
-            || Self(self.0.saturating_add(1)),
-            |now| Self(now.max(self.0.saturating_add(1))),
-        )
     }
 }

@@ -29,7 +29,6 @@ struct Inner {
     operation: &'static str,
     detail: String,
     ambiguous: bool,
-    retry: Retry,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -42,7 +41,6 @@ impl Error {
             operation: "",
             detail: detail.into(),
             ambiguous: false,
-            retry: kind.default_retry(),
             source: None,
         }))
     }
@@ -70,13 +68,6 @@ impl Error {
         self
     }
 
-    /// Says when a repeat makes sense.
-    #[must_use]
-    pub fn retrying(mut self, retry: Retry) -> Self {
-        self.0.retry = retry;
-        self
-    }
-
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -100,7 +91,7 @@ impl Error {
 
     /// When a repeat of the same call makes sense.
     pub fn retry(&self) -> Retry {
-        self.0.retry
+        self.0.kind.retry()
     }
 }
 
@@ -169,7 +160,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    fn default_retry(self) -> Retry {
+    fn retry(self) -> Retry {
         match self {
             Self::Busy | Self::Contended | Self::Timeout | Self::Unavailable => {
                 Retry::After(Duration::from_millis(100))
@@ -184,8 +175,6 @@ impl ErrorKind {
 pub enum Retry {
     /// Not before something is changed.
     Never,
-    /// At once.
-    Now,
     /// After this time.
     After(Duration),
 }

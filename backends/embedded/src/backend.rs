@@ -14,7 +14,8 @@ use tokio::runtime::Handle;
 use crate::fault::Outcome;
 use crate::frame::Meta;
 use crate::job::{Job, Queue, Reply};
-use crate::writer::{Pace, Writer, meta_op, read_meta};
+use crate::pace::Pace;
+use crate::writer::{Writer, meta_op, read_meta};
 use crate::{Engine, Fault, Span, Table, read};
 
 /// Room for four values of the greatest length.
@@ -141,11 +142,11 @@ impl<E: Engine> Embedded<E> {
     async fn read<T: Send + 'static>(
         &self,
         operation: &'static str,
-        work: impl FnOnce(&E, u64) -> Outcome<T> + Send + 'static,
+        work: impl FnOnce(&E, &StoreClock) -> Outcome<T> + Send + 'static,
     ) -> Result<T> {
         self.check_open(operation)?;
         let (engine, clock) = (Arc::clone(&self.engine), Arc::clone(&self.clock));
-        let work = move || work(&engine, clock.now_us());
+        let work = move || work(&engine, &clock);
         let done = match Handle::try_current() {
             Err(_) => work(),
             Ok(runtime) => runtime.spawn_blocking(work).await.unwrap_or_else(|error| {
@@ -215,7 +216,7 @@ impl<E: Engine> Backend for Embedded<E> {
 
     async fn get(&self, key: &Key) -> Result<Option<Entry>> {
         let key = key.clone();
-        let found = self.read("get", move |engine, now_us| read::get(engine, &[key], now_us));
+        let found = self.read("get", move |engine, clock| read::get(engine, &[key], clock));
         Ok(found.await?.pop().flatten())
     }
 
@@ -223,7 +224,7 @@ impl<E: Engine> Backend for Embedded<E> {
         self.check_open("get_many")?;
         self.named("get_many", self.info.capabilities.check_batch_len(keys.len()))?;
         let keys = keys.to_vec();
-        self.read("get_many", move |engine, now_us| read::get(engine, &keys, now_us)).await
+        self.read("get_many", move |engine, clock| read::get(engine, &keys, clock)).await
     }
 
     async fn write(&self, write: Write) -> Result<Written> {
@@ -260,7 +261,7 @@ impl<E: Engine> Backend for Embedded<E> {
     }
 
     async fn scan(&self, request: ScanRequest) -> Result<ScanPage> {
-        self.read("scan", move |engine, now_us| read::scan(engine, &request, now_us)).await
+        self.read("scan", move |engine, clock| read::scan(engine, &request, clock)).await
     }
 
     async fn check(&self) -> Result<Health> {

@@ -65,7 +65,7 @@ impl Fault {
     }
 
     /// True if the changes may have been made.
-    pub fn is_unsure(&self) -> bool {
+    pub(crate) fn is_unsure(&self) -> bool {
         self.unsure
     }
 

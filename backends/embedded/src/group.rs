@@ -12,6 +12,8 @@ pub(crate) struct Group {
     cells: HashMap<Key, Cell>,
     /// Index entries that belong to no record; found by a sweep.
     strays: Vec<Vec<u8>>,
+    /// Why nothing more can be stored.
+    full: Option<Fault>,
 }
 
 struct Cell {
@@ -23,6 +25,16 @@ struct Cell {
 }
 
 impl Group {
+    /// A group that stores nothing more, for this reason; what removes or only looks goes on.
+    pub(crate) fn full(why: Option<Fault>) -> Self {
+        Self { full: why, ..Self::default() }
+    }
+
+    /// Fails if nothing more can be stored.
+    pub(crate) fn check_room(&self) -> Result<(), Fault> {
+        self.full.clone().map_or(Ok(()), Err)
+    }
+
     /// Reads the keys that the group does not know yet, in one go.
     pub(crate) fn load<E: Engine>(
         &mut self,
@@ -83,7 +95,13 @@ impl Group {
         self.strays.push(index_key.to_vec());
     }
 
-    /// The changes to commit, with the expiry index kept in step; empty if there are none.
+    /// True if anything was changed, even if it was changed back: a version that was given out must
+    /// be recorded.
+    pub(crate) fn is_changed(&self) -> bool {
+        !self.strays.is_empty() || self.cells.values().any(|cell| cell.changed)
+    }
+
+    /// The changes to commit, with the expiry index kept in step.
     pub(crate) fn ops(&self) -> Vec<Op> {
         let strays = self.strays.iter().cloned();
         let mut ops: Vec<Op> = strays.map(|key| op(Table::Expiry, key, None)).collect();
@@ -104,13 +122,9 @@ impl Group {
                 ops.push(op(Table::Data, key.as_str().as_bytes().to_vec(), frame));
             }
         }
+        // An engine changes neighbours faster than keys here and there.
+        ops.sort_unstable_by(|a, b| (a.table, &a.key).cmp(&(b.table, &b.key)));
         ops
-    }
-
-    /// The highest version in sight.
-    pub(crate) fn version_max(&self) -> u64 {
-        let records = self.cells.values().filter_map(|cell| cell.current.as_ref());
-        records.map(|record| record.version.get()).max().unwrap_or(0)
     }
 }
 

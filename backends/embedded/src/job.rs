@@ -1,10 +1,13 @@
+use std::slice;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use steadfast_backend::{Key, Transacted, Write, Written};
+use steadfast_backend::{Key, StoreClock, Transacted, Write, Written};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::Fault;
+use crate::decide::Decided;
+use crate::group::Group;
 use crate::sweep::Swept;
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, Fault>>;
@@ -23,7 +26,7 @@ pub(crate) enum Job {
 impl Job {
     pub(crate) fn writes(&self) -> &[Write] {
         match self {
-            Self::Write(write, _) => std::slice::from_ref(write),
+            Self::Write(write, _) => slice::from_ref(write),
             Self::WriteMany(writes, _) | Self::Transact(writes, _) => writes,
             Self::Check(_) | Self::Sweep(_) | Self::Close(_) => &[],
         }
@@ -41,18 +44,58 @@ impl Job {
         };
         self.writes().iter().map(|write| 1 + value_len(write) / 1024).sum::<usize>().max(1)
     }
+
+    /// Decides what is decided alone: a write, each write of a batch, a transaction.
+    pub(crate) fn decide(
+        &self,
+        group: &mut Group,
+        clock: &StoreClock,
+    ) -> Vec<Result<Decided, Fault>> {
+        match self {
+            Self::Write(write, _) => vec![group.decide(slice::from_ref(write), clock)],
+            Self::WriteMany(writes, _) => {
+                writes.iter().map(|write| group.decide(slice::from_ref(write), clock)).collect()
+            }
+            Self::Transact(writes, _) => vec![group.decide(writes, clock)],
+            Self::Check(_) => vec![group.check_room().map(|()| Decided::Applied(Vec::new()))],
+            Self::Sweep(_) | Self::Close(_) => Vec::new(),
+        }
+    }
+
+    /// Tells the caller, or puts the job off. A caller that is gone needs no answer; its write
+    /// stands all the same.
+    pub(crate) fn answer(
+        self,
+        mut decided: impl Iterator<Item = Result<Decided, Fault>>,
+        now_us: u64,
+        later: &mut Later,
+    ) {
+        let mut one = || decided.next().unwrap_or_else(|| Err(Fault::closed()));
+        match self {
+            Self::Write(_, reply) => drop(reply.send(one().map(|one| one.written(now_us)))),
+            Self::WriteMany(_, reply) => {
+                let each = decided.map(|one| one.map(|one| one.written(now_us)));
+                drop(reply.send(Ok(each.collect())));
+            }
+            Self::Transact(_, reply) => drop(reply.send(one().map(|one| one.transacted(now_us)))),
+            Self::Check(reply) => drop(reply.send(one().map(|_| ()))),
+            Self::Sweep(reply) => later.sweeps.push(reply),
+            Self::Close(reply) => later.closing.push(reply),
+        }
+    }
+}
+
+/// What is done once a group is answered.
+#[derive(Default)]
+pub(crate) struct Later {
+    pub(crate) sweeps: Vec<Reply<Swept>>,
+    pub(crate) closing: Vec<Reply<()>>,
 }
 
 /// A job that was accepted. It gives its room back once it is answered.
 pub(crate) struct Accepted {
     pub(crate) job: Job,
-    room: OwnedSemaphorePermit,
-}
-
-impl Accepted {
-    pub(crate) fn split(self) -> (Job, OwnedSemaphorePermit) {
-        (self.job, self.room)
-    }
+    pub(crate) room: OwnedSemaphorePermit,
 }
 
 /// The queue of the writer thread, bounded by the bytes of the values that wait in it.

@@ -22,6 +22,7 @@ mod files;
 mod frame;
 mod group;
 mod job;
+mod pace;
 mod read;
 mod slot;
 mod sweep;

@@ -1,4 +1,4 @@
-use steadfast_backend::{Cursor, Entry, ErrorKind, Key, ScanPage, ScanRequest};
+use steadfast_backend::{Cursor, Entry, ErrorKind, Key, ScanPage, ScanRequest, StoreClock};
 
 use crate::frame::{HEAD_LEN, Record, head, is_live};
 use crate::{Engine, Fault, Span, Table};
@@ -10,15 +10,17 @@ const PAGE_LEN_MAX: usize = 1024;
 pub(crate) fn get<E: Engine>(
     engine: &E,
     keys: &[Key],
-    now_us: u64,
+    clock: &StoreClock,
 ) -> Result<Vec<Option<Entry>>, Fault> {
     let names: Vec<&[u8]> = keys.iter().map(|key| key.as_str().as_bytes()).collect();
     let frames = engine.read(Table::Data, &names)?;
-    let entry = |(key, frame): (&Key, Option<_>)| match frame {
-        Some(frame) => Ok(Record::decode(key, &frame)?.into_entry(now_us)),
-        None => Ok(None),
+    let decode = |(key, frame): (&Key, Option<_>)| {
+        frame.map(|frame| Record::decode(key, &frame)).transpose()
     };
-    keys.iter().zip(frames).map(entry).collect()
+    let records = keys.iter().zip(frames).map(decode).collect::<Result<Vec<_>, _>>()?;
+    // Read only now: the engine may have waited long, and what died meanwhile is not served.
+    let now_us = clock.now_us();
+    Ok(records.into_iter().map(|record| record?.into_entry(now_us)).collect())
 }
 
 /// One page of live keys. An entry that cannot be read counts as live: it is there, and reading
@@ -26,7 +28,7 @@ pub(crate) fn get<E: Engine>(
 pub(crate) fn scan<E: Engine>(
     engine: &E,
     request: &ScanRequest,
-    now_us: u64,
+    clock: &StoreClock,
 ) -> Result<ScanPage, Fault> {
     // All keys of a namespace and below start with `namespace:`, and ';' is the byte after ':'.
     let start = format!("{}:", request.namespace.as_str());
@@ -38,6 +40,7 @@ pub(crate) fn scan<E: Engine>(
     let limit = request.limit.get().min(PAGE_LEN_MAX);
     let span = Span { after, end: end.as_bytes(), limit, head_len: HEAD_LEN };
     let found = engine.span(Table::Data, span)?;
+    let now_us = clock.now_us();
     let live =
         |frame: &[u8]| head(frame).is_ok_and(|(_, deadline_us)| is_live(deadline_us, now_us));
     let listed = |frame: &[u8]| live(frame) || head(frame).is_err();

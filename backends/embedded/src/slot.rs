@@ -6,7 +6,7 @@ use steadfast_backend::ErrorKind;
 
 use crate::Fault;
 
-type Open<H> = Box<dyn Fn() -> Result<H, Fault> + Send + Sync>;
+type Open<H> = Box<dyn Fn(Option<ErrorKind>) -> Result<H, Fault> + Send + Sync>;
 
 /// Holds an engine's handle: contains its panics, drops it after a fault that leaves it useless,
 /// and opens it again at the next call, so that a service recovers without a restart.
@@ -15,7 +15,7 @@ type Open<H> = Box<dyn Fn() -> Result<H, Fault> + Send + Sync>;
 /// use steadfast_backend::ErrorKind;
 /// use steadfast_embedded::{Fault, Slot};
 ///
-/// let slot = Slot::open(|| Ok(7))?;
+/// let slot = Slot::open(|_| Ok(7))?;
 /// let broken = slot.with(|_| Err::<(), _>(Fault::new(ErrorKind::Full, "no space").lost()));
 /// assert!(broken.is_err());
 /// assert_eq!(slot.with(|handle| Ok(*handle))?, 7); // opened again
@@ -29,20 +29,21 @@ pub struct Slot<H> {
 enum State<H> {
     /// The number tells one opening from the next.
     Open(H, u64),
-    Lost(u64),
+    /// What it was lost to.
+    Lost(u64, ErrorKind),
     Closed,
 }
 
 impl<H> Slot<H> {
-    /// Opens the handle, now and whenever it was lost.
+    /// Opens the handle, now and whenever it was lost; `open` is told to what, `None` at first.
     ///
     /// # Errors
     ///
     /// Those of `open`.
     pub fn open(
-        open: impl Fn() -> Result<H, Fault> + Send + Sync + 'static,
+        open: impl Fn(Option<ErrorKind>) -> Result<H, Fault> + Send + Sync + 'static,
     ) -> Result<Self, Fault> {
-        let handle = contain(&open)?;
+        let handle = contain(|| open(None))?;
         Ok(Self { open: Box::new(open), state: RwLock::new(State::Open(handle, 0)) })
     }
 
@@ -55,14 +56,14 @@ impl<H> Slot<H> {
     /// [`close`](Slot::close).
     pub fn with<T>(&self, work: impl FnOnce(&H) -> Result<T, Fault>) -> Result<T, Fault> {
         let mut state = self.read();
-        if let State::Lost(_) = *state {
+        if let State::Lost(..) = *state {
             drop(state);
             self.reopen()?;
             state = self.read();
         }
         let (done, opening) = match &*state {
             State::Open(handle, opening) => (contain(|| work(handle)), *opening),
-            State::Lost(_) => {
+            State::Lost(..) => {
                 let detail = "the file was lost again while it was opened; try once more";
                 (Err(Fault::new(ErrorKind::Unavailable, detail)), 0)
             }
@@ -72,7 +73,7 @@ impl<H> Slot<H> {
         if let Err(fault) = &done
             && fault.is_lost()
         {
-            self.lose(opening);
+            self.lose(opening, fault.kind());
         }
         done
     }
@@ -102,16 +103,16 @@ impl<H> Slot<H> {
 
     fn reopen(&self) -> Result<(), Fault> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        if let State::Lost(opening) = *state {
-            *state = State::Open(contain(&self.open)?, opening + 1);
+        if let State::Lost(opening, to) = *state {
+            *state = State::Open(contain(|| (self.open)(Some(to)))?, opening + 1);
         }
         Ok(())
     }
 
-    fn lose(&self, opening: u64) {
+    fn lose(&self, opening: u64, to: ErrorKind) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         if matches!(*state, State::Open(_, now) if now == opening) {
-            let lost = std::mem::replace(&mut *state, State::Lost(opening));
+            let lost = std::mem::replace(&mut *state, State::Lost(opening, to));
             // A handle in this state may panic while it is dropped; nothing is left to report.
             let _ = contain(|| {
                 drop(lost);
@@ -135,7 +136,7 @@ impl<H> fmt::Debug for Slot<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match *self.read() {
             State::Open(..) => "open",
-            State::Lost(_) => "lost",
+            State::Lost(..) => "lost",
             State::Closed => "closed",
         };
         write!(f, "Slot({state})")
@@ -148,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_panic_becomes_an_error_and_the_handle_is_opened_again() {
-        let slot = Slot::open(|| Ok(())).unwrap();
+        let slot = Slot::open(|_| Ok(())).unwrap();
         let fault = slot.with(|()| -> Result<(), Fault> { panic!("secret") }).unwrap_err();
         assert_eq!(fault.kind(), ErrorKind::Corrupt);
         assert!(!format!("{fault:?}").contains("secret"));
@@ -158,7 +159,7 @@ mod tests {
 
     #[test]
     fn closed_is_closed() {
-        let slot = Slot::open(|| Ok(())).unwrap();
+        let slot = Slot::open(|_| Ok(())).unwrap();
         slot.close(|()| Ok(())).unwrap();
         slot.close(|()| Ok(())).unwrap();
         assert_eq!(slot.with(|()| Ok(())).unwrap_err().kind(), ErrorKind::Closed);

@@ -2,19 +2,22 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use steadfast_backend::StoreClock;
+use steadfast_backend::{ErrorKind, StoreClock};
 
+use crate::decide::Decided;
 use crate::frame::{META_KEY, Meta};
 use crate::group::Group;
-use crate::job::{Accepted, Job, Reply};
+use crate::job::{Accepted, Job, Later, Reply};
+use crate::pace::Pace;
+use crate::sweep::Swept;
 use crate::{Engine, Fault, Op, Table};
 
 /// The most that one group takes; more waits for the next, so that no commit takes long.
 const GROUP_JOBS_MAX: usize = 1024;
 const GROUP_KIB_MAX: usize = 8 * 1024;
 
-/// Gives a caller its answer, once the fate of the group is known: the time, or what failed.
-type Answer = Box<dyn FnOnce(Result<u64, &Fault>)>;
+/// What became of each part of each job, and of the commit.
+type Attempt = (Vec<Vec<Result<Decided, Fault>>>, Result<(), Fault>);
 
 /// The only one who writes. Runs on a thread of its own until its queue is closed.
 pub(crate) struct Writer<E> {
@@ -27,34 +30,27 @@ pub(crate) struct Writer<E> {
     pub(crate) pace: Pace,
 }
 
-/// How the last group went. Callers that were answered together tend to come back together, so a
-/// small part of a commit's time is given to those still on their way.
-#[derive(Default)]
-pub(crate) struct Pace {
-    jobs: usize,
-    took: Duration,
-}
-
 impl<E: Engine> Writer<E> {
     pub(crate) fn run(mut self) {
         let mut sweep_at = Instant::now();
         loop {
-            let first = match self.wait(sweep_at) {
-                Ok(job) => Some(job),
-                Err(RecvTimeoutError::Timeout) => None,
+            match self.wait(sweep_at) {
+                Ok(first) => {
+                    let jobs = self.take_waiting(first);
+                    let closing = self.run_group(jobs);
+                    if !closing.is_empty() {
+                        break self.finish(closing);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break self.finish(Vec::new()),
-            };
-            let jobs = self.take_waiting(first);
-            let swept = match self.sweep_every {
-                Some(every) if sweep_at <= Instant::now() => Some(every),
-                _ => None,
-            };
-            let (closing, more) = self.run_group(jobs, swept.is_some());
-            if !closing.is_empty() {
-                break self.finish(closing);
             }
-            if let Some(every) = swept {
-                sweep_at = if more { Instant::now() } else { Instant::now() + every };
+            if let Some(every) = self.sweep_every
+                && sweep_at <= Instant::now()
+            {
+                // A sweep that fails has no caller; the next check or write meets the same fault.
+                let more = self.sweep().is_ok_and(|swept| swept.more);
+                sweep_at = Instant::now() + if more { Duration::ZERO } else { every };
             }
         }
     }
@@ -67,18 +63,18 @@ impl<E: Engine> Writer<E> {
     }
 
     /// Adds to the first job those that wait behind it.
-    fn take_waiting(&self, first: Option<Accepted>) -> Vec<Accepted> {
+    fn take_waiting(&self, first: Accepted) -> Vec<Accepted> {
         let mut size_kib = 0;
         let mut taken = Vec::new();
-        let until = Instant::now() + self.pace.took / 4;
-        let mut next = first;
+        let until = Instant::now() + self.pace.company_wait();
+        let mut next = Some(first);
         while let Some(accepted) = next {
             size_kib += accepted.job.size_kib();
             taken.push(accepted);
             let full = taken.len() >= GROUP_JOBS_MAX || size_kib >= GROUP_KIB_MAX;
             next = if full {
                 None
-            } else if taken.len() < self.pace.jobs {
+            } else if taken.len() < self.pace.company_len() {
                 self.jobs.recv_timeout(until.saturating_duration_since(Instant::now())).ok()
             } else {
                 self.jobs.try_recv().ok()
@@ -87,88 +83,64 @@ impl<E: Engine> Writer<E> {
         taken
     }
 
-    /// Decides all jobs, commits once, then answers them. Returns who waits for the close, and
-    /// whether there is more to sweep.
-    fn run_group(&mut self, jobs: Vec<Accepted>, sweep: bool) -> (Vec<Reply<()>>, bool) {
+    /// Decides all jobs, commits once, then answers them. Returns who waits for the close.
+    fn run_group(&mut self, jobs: Vec<Accepted>) -> Vec<Reply<()>> {
         let (started, count) = (Instant::now(), jobs.len());
-        let mut group = Group::default();
-        let mut closing = Vec::new();
-        let mut more = false;
-        if sweep && let Ok(swept) = group.sweep(&*self.engine, self.clock.now_us()) {
-            // A sweep that fails has no caller; the next check or write meets the same fault.
-            more = swept.more;
-        }
-        let forced = jobs.iter().any(|accepted| matches!(accepted.job, Job::Check(_)));
-        let loaded =
-            group.load(&*self.engine, jobs.iter().flat_map(|accepted| accepted.job.keys()));
-        // The room in the queue comes back only after the answers, when the values are gone.
-        let (jobs, room): (Vec<_>, Vec<_>) = jobs.into_iter().map(Accepted::split).unzip();
-        let answers: Vec<Answer> =
-            jobs.into_iter().filter_map(|job| self.decide(job, &mut group, &mut closing)).collect();
-        let committed = loaded.and_then(|()| self.commit(&group, forced));
+        let (decided, fate) = match self.attempt(&jobs, None) {
+            // Whoever wants to store something must not keep the others from removing.
+            (_, Err(full)) if full.kind() == ErrorKind::Full && !full.is_unsure() => {
+                self.attempt(&jobs, Some(full))
+            }
+            attempt => attempt,
+        };
         let now_us = self.clock.now_us();
-        for answer in answers {
-            answer(committed.as_ref().map(|()| now_us));
+        let mut later = Later::default();
+        for (Accepted { job, room }, decided) in jobs.into_iter().zip(decided) {
+            let each = decided.into_iter().map(|decided| decided?.committed(&fate));
+            job.answer(each, now_us, &mut later);
+            // Only now, when the job's values are gone.
+            drop(room);
         }
-        drop(room);
-        self.pace = Pace { jobs: count, took: started.elapsed() };
-        (closing, more && committed.is_ok())
+        self.pace = Pace::of(count, started.elapsed());
+        for reply in later.sweeps {
+            let _ = reply.send(self.sweep());
+        }
+        later.closing
     }
 
-    fn decide(&self, job: Job, group: &mut Group, closing: &mut Vec<Reply<()>>) -> Option<Answer> {
-        let clock = &*self.clock;
-        Some(match job {
-            Job::Write(write, reply) => {
-                let decided = group.write(write, clock);
-                answer(reply, decided, |decided, end| match end {
-                    Ok(now_us) => Ok(decided.answer(now_us)),
-                    Err(fault) => Err(decided.failed(fault)),
-                })
-            }
-            Job::WriteMany(writes, reply) => {
-                let decided: Vec<_> =
-                    writes.into_iter().map(|write| group.write(write, clock)).collect();
-                answer(reply, Ok(decided), |decided, end| {
-                    let each = decided.into_iter().map(|decided| match (decided?, end) {
-                        (decided, Ok(now_us)) => Ok(decided.answer(now_us)),
-                        (decided, Err(fault)) => Err(decided.failed(fault)),
-                    });
-                    Ok(each.collect())
-                })
-            }
-            Job::Transact(writes, reply) => {
-                let decided = group.transact(writes, clock);
-                answer(reply, decided, |decided, end| match end {
-                    Ok(now_us) => Ok(decided.answer(now_us)),
-                    Err(fault) => Err(decided.failed(fault)),
-                })
-            }
-            Job::Sweep(reply) => {
-                let swept = group.sweep(&*self.engine, clock.now_us());
-                answer(reply, swept, |swept, end| end.map(|_| swept).map_err(Fault::clone))
-            }
-            Job::Check(reply) => {
-                answer(reply, Ok(()), |(), end| end.map(|_| ()).map_err(Fault::clone))
-            }
-            Job::Close(reply) => {
-                closing.push(reply);
-                return None;
-            }
-        })
+    /// Decides the jobs by what is committed and commits their changes. With a reason why nothing
+    /// more can be stored, the parts that would store something fail with it.
+    fn attempt(&mut self, jobs: &[Accepted], full: Option<Fault>) -> Attempt {
+        let check = |accepted: &Accepted| matches!(accepted.job, Job::Check(_));
+        let forced = full.is_none() && jobs.iter().any(check);
+        let mut group = Group::full(full);
+        let loaded =
+            group.load(&*self.engine, jobs.iter().flat_map(|accepted| accepted.job.keys()));
+        let decide = |accepted: &Accepted| accepted.job.decide(&mut group, &self.clock);
+        let decided = jobs.iter().map(decide).collect();
+        (decided, loaded.and_then(|()| self.commit(&group, forced)))
+    }
+
+    /// Removes a piece of what is due. In a commit of its own: it must go on where the callers'
+    /// writes fail.
+    fn sweep(&mut self) -> Result<Swept, Fault> {
+        let mut group = Group::default();
+        let swept = group.sweep(&*self.engine, self.clock.now_us())?;
+        self.commit(&group, false)?;
+        Ok(swept)
     }
 
     /// Commits what the group changed; nothing if it changed nothing, unless it is `forced`.
     fn commit(&mut self, group: &Group, forced: bool) -> Result<(), Fault> {
-        let mut ops = group.ops();
-        if ops.is_empty() && !forced {
+        if !group.is_changed() && !forced {
             return Ok(());
         }
         let before = match self.meta {
             Some(meta) => meta,
             None => read_meta(&*self.engine)?.unwrap_or_default(),
         };
-        let floor_us = before.floor_us.max(self.clock.now_us()).max(group.version_max());
-        let after = Meta { floor_us, commits: before.commits + 1 };
+        let after = Meta { floor_us: self.clock.floor_us(), commits: before.commits + 1 };
+        let mut ops = group.ops();
         ops.push(meta_op(after));
         let committed = self.engine.commit(ops);
         self.meta = committed.is_ok().then_some(after);
@@ -189,16 +161,12 @@ impl<E: Engine> Writer<E> {
 
     /// Does what was accepted until now, then closes the engine and tells everyone.
     fn finish(mut self, mut closing: Vec<Reply<()>>) {
-        loop {
-            let first = self.jobs.try_recv().ok();
-            if first.is_none() {
-                break;
-            }
+        while let Ok(first) = self.jobs.try_recv() {
             let jobs = self.take_waiting(first);
-            closing.append(&mut self.run_group(jobs, false).0);
+            closing.append(&mut self.run_group(jobs));
         }
         // The time of the close is kept, so that what has expired by now stays expired.
-        let behind = self.meta.is_none_or(|meta| meta.floor_us < self.clock.now_us());
+        let behind = self.meta.is_none_or(|meta| meta.floor_us < self.clock.floor_us());
         let kept = if behind { self.commit(&Group::default(), true) } else { Ok(()) };
         let closed = self.engine.close().and(kept);
         for reply in closing {
@@ -206,18 +174,6 @@ impl<E: Engine> Writer<E> {
             let _ = reply.send(closed.clone());
         }
     }
-}
-
-/// The answer to a job: its own fault at once, or what `end` makes of the group's fate.
-fn answer<D: 'static, T: 'static>(
-    reply: Reply<T>,
-    decided: Result<D, Fault>,
-    end: impl FnOnce(D, Result<u64, &Fault>) -> Result<T, Fault> + 'static,
-) -> Answer {
-    // A caller that is gone needs no answer; its write stands all the same.
-    Box::new(move |fate| {
-        let _ = reply.send(decided.and_then(|decided| end(decided, fate)));
-    })
 }
 
 /// The store's own record; `None` in a new file.

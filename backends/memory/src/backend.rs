@@ -59,7 +59,7 @@ impl MemoryBackend {
 
     /// An empty store that lives by this clock.
     pub fn with_clock(config: MemoryConfig, clock: impl Clock) -> Self {
-        let limit_bytes = config.limit_bytes;
+        let limit_bytes = config.limit_bytes.max(MemoryConfig::LIMIT_BYTES_MIN);
         let store = Arc::new(Store::new(limit_bytes, StoreClock::new(clock, 0)));
         let info = BackendInfo { name: NAME, capabilities: capabilities(limit_bytes) };
         Self { info, limit_bytes, _sweeper: Sweeper::start(&store), store }

@@ -4,6 +4,9 @@ use std::ops::Bound;
 
 use steadfast_backend::{Cursor, Error, ErrorKind, Key, Result, ScanPage, ScanRequest};
 
+/// The most keys that one page looks at, because it holds the lock of the writers meanwhile.
+const PAGE_LEN_MAX: usize = 1024;
+
 /// The keys in order, for scans, and in order of their deadlines, for sweeps.
 ///
 /// It may briefly name a key that the cache has just dropped, but it misses none.
@@ -39,26 +42,27 @@ impl Index {
     pub(crate) fn page(
         &self,
         request: &ScanRequest,
-        is_live: impl Fn(&Key) -> bool,
+        is_live: impl Fn(&Key, Option<u64>) -> bool,
     ) -> Result<ScanPage> {
         let start = Start::of(request)?;
         let mut below = self
             .deadlines_us
             .range::<str, _>((start.bound(), Bound::Unbounded))
-            .map(|(key, _)| &key.0)
-            .take_while(|key| request.namespace.contains(key));
+            .map(|(key, deadline_us)| (&key.0, *deadline_us))
+            .take_while(|(key, _)| request.namespace.contains(key));
+        let limit = request.limit.get().min(PAGE_LEN_MAX);
         let mut passed = 0;
         let mut keys = Vec::new();
         let mut last = None;
         // Counts the dead too, so that no page holds the lock for long.
-        for key in below.by_ref().take(request.limit.get()) {
+        for (key, deadline_us) in below.by_ref().take(limit) {
             passed += 1;
             last = Some(key);
-            if is_live(key) {
+            if is_live(key, deadline_us) {
                 keys.push(key.clone());
             }
         }
-        let ended = passed < request.limit.get() || below.next().is_none();
+        let ended = passed < limit || below.next().is_none();
         let next = last.filter(|_| !ended).map(|key| Cursor(key.as_str().to_owned().into()));
         Ok(ScanPage { keys, next })
     }

@@ -1,5 +1,7 @@
 use std::path::{Path, PathBuf};
 
+use steadfast_backend::ErrorKind;
+
 /// Where a [`RedbBackend`](crate::RedbBackend) keeps its file, and how. A path turns into one.
 ///
 /// ```
@@ -37,7 +39,7 @@ impl RedbConfig {
     }
 
     /// Whether opening reads the whole file and checks every page; it does unless this is set to
-    /// false.
+    /// false. After an I/O error the file is opened again without it.
     ///
     /// Without it a large file opens faster, but damage to the engine's own pages may show later,
     /// as an error or as an entry that is missing. Entries carry a checksum of their own either
@@ -46,6 +48,12 @@ impl RedbConfig {
     pub fn verify_on_open(mut self, verify: bool) -> Self {
         self.verify = verify;
         self
+    }
+
+    /// Whether to check a file that was lost to this; `None` when it is opened for the first time.
+    pub(crate) fn verifies(&self, lost_to: Option<ErrorKind>) -> bool {
+        // A disk that was full or did not answer has damaged nothing, and all readers wait.
+        self.verify && lost_to.is_none_or(|kind| kind == ErrorKind::Corrupt)
     }
 }
 
@@ -70,5 +78,20 @@ impl From<&str> for RedbConfig {
 impl From<String> for RedbConfig {
     fn from(path: String) -> Self {
         Self::new(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_verified_at_first_and_where_it_may_be_damaged() {
+        let config = RedbConfig::new("state.redb");
+        assert!(config.verifies(None));
+        assert!(config.verifies(Some(ErrorKind::Corrupt)));
+        assert!(!config.verifies(Some(ErrorKind::Full)));
+        assert!(!config.verifies(Some(ErrorKind::Unavailable)));
+        assert!(!config.verify_on_open(false).verifies(None));
     }
 }

@@ -1,5 +1,4 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::Read;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,12 +8,13 @@ use redb::{
     Builder, Database, Error, ReadOnlyTable, ReadTransaction, ReadableDatabase, StorageBackend,
     TableDefinition, TableError, TableHandle,
 };
-use steadfast_backend::{BackendInfo, Bytes, Capabilities, Durability, Transactions};
+use steadfast_backend::{BackendInfo, Bytes, Capabilities, Durability, ErrorKind, Transactions};
 use steadfast_embedded::{
     Embedded, Engine, Fault, Op, Slot, Span, Table, create_dir, fault_of_io, sync_dir,
 };
 
 use crate::RedbConfig;
+use crate::creation::is_cut_short;
 use crate::error::{fault, foreign};
 
 /// The durable embedded backend. The [crate] page has an example, [`Embedded`] its methods.
@@ -64,7 +64,7 @@ impl Engine for RedbEngine {
 
     fn open(config: RedbConfig) -> Result<Self, Fault> {
         let path = config.path.clone();
-        let database = Slot::open(move || open_database(&config))?;
+        let database = Slot::open(move |lost_to| open_database(&config, lost_to))?;
         Ok(Self { database, path })
     }
 
@@ -104,8 +104,12 @@ impl Engine for RedbEngine {
             // A transaction of redb syncs its file before `commit` returns, unless told otherwise.
             let changes = database.begin_write()?;
             for table in [Table::Data, Table::Expiry, Table::Meta] {
+                let mut ops = ops.iter().filter(|op| op.table == table).peekable();
+                if ops.peek().is_none() {
+                    continue;
+                }
                 let mut open = changes.open_table(definition(table))?;
-                for op in ops.iter().filter(|op| op.table == table) {
+                for op in ops {
                     match &op.value {
                         Some(value) => open.insert(&*op.key, &**value)?,
                         None => open.remove(&*op.key)?,
@@ -141,10 +145,12 @@ fn open_table(snapshot: &ReadTransaction, table: Table) -> Result<Option<ReadTab
     }
 }
 
-fn open_database(config: &RedbConfig) -> Result<Database, Fault> {
+/// `lost_to` is what the file was lost to, if it was open before.
+fn open_database(config: &RedbConfig, lost_to: Option<ErrorKind>) -> Result<Database, Fault> {
+    let verify = config.verifies(lost_to);
     #[cfg(test)]
     if let Some(disk) = &config.disk {
-        return open_storage(config, disk.clone());
+        return open_storage(config, verify, disk.clone());
     }
     let path = &config.path;
     let dir = path.parent().unwrap_or(Path::new(""));
@@ -155,16 +161,20 @@ fn open_database(config: &RedbConfig) -> Result<Database, Fault> {
     let file = options.open(path).map_err(|error| fault_of_io(&error, path))?;
     let is_new = clear_unfinished(&file, path)?;
     let storage = FileBackend::new(file).map_err(|error| fault(error, path))?;
-    let database = open_storage(config, storage)?;
+    let database = open_storage(config, verify, storage)?;
     if is_new {
         sync_dir(dir)?;
     }
     Ok(database)
 }
 
-fn open_storage(config: &RedbConfig, storage: impl StorageBackend) -> Result<Database, Fault> {
+fn open_storage(
+    config: &RedbConfig,
+    verify: bool,
+    storage: impl StorageBackend,
+) -> Result<Database, Fault> {
     let mut builder = Builder::new();
-    builder.set_cache_size(config.cache_bytes).set_check_integrity_on_open(config.verify);
+    builder.set_cache_size(config.cache_bytes).set_check_integrity_on_open(verify);
     let open = || -> Result<_, Error> {
         let database = builder.create_with_backend(storage)?;
         let snapshot = database.begin_read()?;
@@ -179,18 +189,14 @@ fn open_storage(config: &RedbConfig, storage: impl StorageBackend) -> Result<Dat
     Ok(database)
 }
 
-/// Where the first page of redb's file ends. What was never finished has nothing after it.
-const FIRST_PAGE_LEN: usize = 4096;
-/// The length of a file in which nothing was ever committed is below this.
-const UNFINISHED_LEN_MAX: u64 = 16 << 20;
-
-/// Empties a file whose creation was cut short, which redb takes for a foreign one: it writes its
-/// magic number last. Returns whether the file is empty now.
+/// Empties a file whose creation was cut short. Returns whether the file is empty now.
 fn clear_unfinished(file: &File, path: &Path) -> Result<bool, Fault> {
     let io = |error| fault_of_io(&error, path);
-    let len = file.metadata().map_err(io)?.len();
-    if len == 0 || len > UNFINISHED_LEN_MAX {
-        return Ok(len == 0);
+    if file.metadata().map_err(io)?.len() == 0 {
+        return Ok(true);
+    }
+    if !is_cut_short(file).map_err(io)? {
+        return Ok(false);
     }
     // Whoever creates the file now holds this lock.
     match file.try_lock() {
@@ -198,11 +204,8 @@ fn clear_unfinished(file: &File, path: &Path) -> Result<bool, Fault> {
         Err(TryLockError::WouldBlock) => return Err(fault(Error::DatabaseAlreadyOpen, path)),
         Err(TryLockError::Error(error)) => return Err(io(error)),
     }
-    let mut bytes = Vec::new();
-    let mut reader = file;
-    reader.read_to_end(&mut bytes).map_err(io)?;
-    let (first, rest) = bytes.split_at(bytes.len().min(FIRST_PAGE_LEN));
-    let unfinished = first.iter().take(9).chain(rest).all(|byte| *byte == 0);
+    // Whoever held it before may have finished meanwhile.
+    let unfinished = is_cut_short(file).map_err(io)?;
     if unfinished {
         file.set_len(0).map_err(io)?;
     }

@@ -67,6 +67,26 @@ async fn a_full_disk_is_typed_and_passes() {
 }
 
 #[tokio::test]
+async fn a_full_disk_lets_deletes_through() {
+    let disk = Disk::default();
+    let backend = open(&disk).unwrap();
+    for name in 0..10 {
+        assert!(backend.write(put(name, 50_000)).await.unwrap().is_applied());
+    }
+    let len = redb::StorageBackend::len(&disk).unwrap();
+    disk.state().len_max = Some(len);
+    for name in 0..10 {
+        let batch = vec![put("big", 2_000_000), Write::delete(key(name))];
+        let mut done = backend.write_many(batch).await.unwrap();
+        assert!(done.remove(1).unwrap().is_applied(), "delete {name}");
+        let error = done.remove(0).unwrap_err();
+        assert_eq!((error.kind(), error.is_ambiguous()), (ErrorKind::Full, false), "{error:?}");
+        assert!(!is_there(&backend, name).await);
+    }
+    assert!(backend.write(put("small", 50_000)).await.unwrap().is_applied(), "the room is back");
+}
+
+#[tokio::test]
 async fn the_space_may_end_at_any_call() {
     for calls in 0..40 {
         let disk = Disk::default();

@@ -38,6 +38,7 @@
 #![doc = include_str!("../FORMAT.md")]
 
 mod config;
+mod creation;
 mod engine;
 mod error;
 

@@ -3,10 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::{fs, io};
 
-use redb::{Database, ReadableDatabase, TableDefinition};
+use redb::backends::FileBackend;
+use redb::{Database, ReadableDatabase, StorageBackend, TableDefinition};
 use steadfast_backend::{Backend, Error, ErrorKind};
 use steadfast_redb::{RedbBackend, RedbConfig};
 
@@ -61,7 +63,14 @@ fn a_place_that_cannot_hold_it_is_a_typed_error() {
 #[test]
 fn a_foreign_file_is_refused_and_kept() {
     let dir = tempfile::tempdir().unwrap();
-    for (name, bytes) in [("short", &b"x"[..]), ("text", &[b'x'; 5_000]), ("zip", b"PK\x03\x04")] {
+    let zeros_first = [&[0; 9][..], &[b'x'; 4_000]].concat();
+    for (name, bytes) in [
+        ("short", &b"x"[..]),
+        ("text", &[b'x'; 5_000]),
+        ("zip", b"PK\x03\x04"),
+        ("zeros", &[0; 4_096]),
+        ("zeros first", &zeros_first),
+    ] {
         let path = dir.path().join(name);
         fs::write(&path, bytes).unwrap();
         assert_eq!(refusal(&path).kind(), ErrorKind::Config, "{name}");
@@ -80,13 +89,42 @@ fn a_foreign_file_is_refused_and_kept() {
     assert_eq!(snapshot.open_table(other).unwrap().get(1).unwrap().unwrap().value(), 2);
 }
 
+/// A disk that a creation gets no further on than its first sync.
+#[derive(Clone, Debug)]
+struct CutShort(Arc<FileBackend>);
+
+impl StorageBackend for CutShort {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Err(io::Error::other("the power went"))
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write(offset, data)
+    }
+}
+
 #[tokio::test]
 async fn a_file_whose_creation_was_cut_short_is_begun_again() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("state.redb");
-    RedbBackend::open(&*path).unwrap().close().await.unwrap();
-    let len = usize::try_from(fs::metadata(&path).unwrap().len()).unwrap();
-    for begun in [vec![0; len], [vec![0; 9], vec![1; 300], vec![0; len - 309]].concat()] {
+    let file = fs::File::options().read(true).write(true).create(true).truncate(true).clone();
+    let disk = CutShort(Arc::new(FileBackend::new(file.open(&path).unwrap()).unwrap()));
+    drop(Database::builder().create_with_backend(disk).unwrap_err());
+    let begun = fs::read(&path).unwrap();
+    assert!(begun.iter().any(|byte| *byte != 0), "its header is there");
+    for begun in [vec![0; begun.len()], begun] {
         fs::write(&path, begun).unwrap();
         fill(RedbBackend::open(&*path).unwrap()).await;
         assert_eq!(look(RedbBackend::open(&*path), "begun again").await.right, KEYS);

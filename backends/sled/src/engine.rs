@@ -64,7 +64,7 @@ impl Engine for SledEngine {
 
     fn open(config: SledConfig) -> Result<Self, Fault> {
         let (path, reserve_bytes) = (config.path.clone(), config.reserve_bytes);
-        let database = Slot::open(move || open_database(&config))?;
+        let database = Slot::open(move |_| open_database(&config))?;
         Ok(Self { database, visible: RwLock::new(()), path, reserve_bytes })
     }
 
@@ -125,9 +125,9 @@ impl SledEngine {
     /// Refuses to grow while the disk still has room, because sled does not survive a full one.
     /// What removes entries may use the reserve.
     fn check_room(&self, ops: &[Op]) -> Result<(), Fault> {
-        let data = || ops.iter().filter(|op| op.table == Table::Data);
-        let grows_by: usize = data().filter_map(|op| op.value.as_ref().map(Vec::len)).sum();
-        if grows_by == 0 && data().next().is_some() {
+        let data = ops.iter().filter(|op| op.table == Table::Data);
+        let grows_by: usize = data.filter_map(|op| op.value.as_ref().map(Vec::len)).sum();
+        if grows_by == 0 && ops.iter().any(|op| op.value.is_none()) {
             return Ok(());
         }
         let room = fs2::available_space(&self.path);

@@ -4,9 +4,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use steadfast_backend::{Backend, Error, ErrorKind, Write};
-use steadfast_sled::{SledBackend, SledConfig};
+use steadfast_backend::{Backend, Error, ErrorKind, ManualClock, Ttl, Write};
+use steadfast_sled::{Options, SledBackend, SledConfig};
 
 #[path = "../../embedded/testing/damage.rs"]
 mod damage;
@@ -110,6 +113,49 @@ async fn a_disk_down_to_its_reserve_takes_deletes_only() {
     assert!(backend.get(&damage::key(0)).await.unwrap().is_none());
     drop(backend);
     assert_eq!(look(SledBackend::open(path), "with room again").await.right, KEYS - 1);
+}
+
+/// Whoever goes on putting must not keep the others from removing, nor the sweep.
+#[tokio::test]
+async fn at_the_reserve_steady_puts_keep_nobody_from_removing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state");
+    let clock = ManualClock::at_us(1_000_000);
+    let options = || Options { clock: clock.clone(), sweep_every: None };
+    let backend = SledBackend::open_with(&*path, options()).unwrap();
+    let ttl = Ttl::new(Duration::from_secs(1)).unwrap();
+    let brief = (0..KEYS).map(|name| Write::put(damage::key(name), "brief").expiring(ttl));
+    backend.write_many(brief.collect()).await.unwrap();
+    for session in [KEYS, KEYS + 1] {
+        let put = Write::put(damage::key(session), "session");
+        assert!(backend.write(put).await.unwrap().is_applied());
+    }
+    backend.close().await.unwrap();
+
+    let config = SledConfig::new(&path).reserve_bytes(u64::MAX);
+    let backend = Arc::new(SledBackend::open_with(config, options()).unwrap());
+    let stop = Arc::new(AtomicBool::new(false));
+    let putters = (0..16).map(|name| {
+        let (backend, stop) = (Arc::clone(&backend), Arc::clone(&stop));
+        tokio::spawn(async move {
+            while !stop.load(Ordering::SeqCst) {
+                let put = Write::put(damage::key(1_000 + name), "more");
+                assert_eq!(backend.write(put).await.unwrap_err().kind(), ErrorKind::Full);
+            }
+        })
+    });
+    let putters: Vec<_> = putters.collect();
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(backend.sweep().await.unwrap(), KEYS);
+    assert!(backend.write(Write::delete(damage::key(KEYS))).await.unwrap().is_applied());
+    let with_a_put = vec![Write::put(damage::key(1), "more"), Write::delete(damage::key(KEYS + 1))];
+    let done = backend.write_many(with_a_put).await.unwrap();
+    assert!(done[0].is_err() && done[1].is_ok());
+    assert!(backend.get(&damage::key(KEYS + 1)).await.unwrap().is_none());
+    stop.store(true, Ordering::SeqCst);
+    for putter in putters {
+        putter.await.unwrap();
+    }
 }
 
 fn copy_dir(from: &Path, to: &Path) {

@@ -1,5 +1,7 @@
 //! Which middlewares stand before which route.
 
+use std::time::Duration;
+
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Route, get, post};
 use serde::{Deserialize, Serialize};
 use steadfast::http::{BearerAuth, BodyLimit, Idempotent, LiveSession, Problem};
@@ -69,14 +71,15 @@ impl Parts {
             .idle(config.session_idle)
             .absolute(config.session_absolute)
             .build()?;
-        // A checkout that runs twice makes one order, since the order's id derives from the key.
+        // A handler that runs twice has its effect once, since the shop knows the execution.
         let idempotency = Idempotency::<steadfast::http::StoredResponse>::builder(store)
             .lease(config.idempotency_lease)
             .retention(config.idempotency_retention)
             .on_lapse(OnLapse::TakeOver)
             .build()?;
-        let tokens = Tokens::builder(&config.token_issuer, jwt_secret).build()?;
-        Ok(Self { tokens, sessions, idempotent: Idempotent(idempotency) })
+        let tokens = Tokens::builder(&config.token_issuer, jwt_secret);
+        let tokens = tokens.leeway(Duration::ZERO).build()?;
+        Ok(Self { tokens, sessions, idempotent: Idempotent::new(idempotency) })
     }
 
     /// For whoever has a live session.
@@ -105,7 +108,7 @@ impl Parts {
         endpoint
             .into_endpoint()
             .with(LiveSession(self.sessions.clone()))
-            .with(self.idempotent.clone())
+            .with(self.idempotent.clone().per_session())
             .with(BearerAuth(self.tokens.clone()))
     }
 }

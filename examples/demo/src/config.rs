@@ -11,7 +11,9 @@ pub(crate) struct Config {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) state_url: String,
-    /// Unset: [`secret::kept_or_random`](crate::secret::kept_or_random).
+    /// The variable that the URL came from.
+    pub(crate) state_var: &'static str,
+    /// Unset: [`secret::kept_or_random`].
     pub(crate) jwt_secret: Option<Vec<u8>>,
     pub(crate) token_issuer: String,
     pub(crate) session_idle: Duration,
@@ -21,25 +23,41 @@ pub(crate) struct Config {
     pub(crate) metrics: bool,
 }
 
+const ISSUER_LEN_MAX: usize = 256;
+const DAY_S: u64 = 86_400;
 const TEN_YEARS_S: u64 = 10 * 365 * 24 * 3_600;
 
 impl Config {
     pub(crate) fn from_env() -> Result<Self, String> {
-        let state_url = match (text("STATE_URL")?, text("REDIS_URL")?) {
-            (Some(url), _) | (None, Some(url)) => url,
-            (None, None) => "redb:./data/steadfast.redb".to_owned(),
+        let (state_var, state_url) = match (text("STATE_URL")?, text("REDIS_URL")?) {
+            (Some(url), _) => ("STATE_URL", url),
+            (None, Some(url)) => ("REDIS_URL", url),
+            (None, None) => ("STATE_URL", "redb:./data/steadfast.redb".to_owned()),
         };
         let issuer = text("TOKEN_ISSUER")?.unwrap_or_else(|| "steadfast-demo".to_owned());
+        if issuer.len() > ISSUER_LEN_MAX {
+            return Err(format!(
+                "TOKEN_ISSUER: it has {} bytes; allowed is 1 to {ISSUER_LEN_MAX}",
+                issuer.len()
+            ));
+        }
+        let retention = seconds("IDEMPOTENCY_TTL", DAY_S)?;
+        // A claim must lapse before it is forgotten.
+        let lease = match text("IDEMPOTENCY_LEASE")? {
+            None => Duration::from_secs(60).min(retention / 2),
+            Some(_) => seconds("IDEMPOTENCY_LEASE", 60)?,
+        };
         let config = Self {
             host: text("HOST")?.unwrap_or_else(|| "127.0.0.1".to_owned()),
             port: parse("PORT", 8080, "a port from 0 to 65535; 0 picks a free one")?,
-            jwt_secret: text("JWT_SECRET")?.map(secret::checked).transpose()?,
+            jwt_secret: given("JWT_SECRET")?.map(secret::checked).transpose()?,
+            state_var,
             state_url,
             token_issuer: issuer,
             session_idle: seconds("SESSION_TTL", 3_600)?,
-            session_absolute: seconds("SESSION_MAX_AGE", 86_400)?,
-            idempotency_retention: seconds("IDEMPOTENCY_TTL", 86_400)?,
-            idempotency_lease: seconds("IDEMPOTENCY_LEASE", 60)?,
+            session_absolute: seconds("SESSION_MAX_AGE", DAY_S)?,
+            idempotency_retention: retention,
+            idempotency_lease: lease,
             metrics: parse("ENABLE_METRICS", true, "true or false")?,
         };
         if config.idempotency_lease >= config.idempotency_retention {
@@ -53,8 +71,13 @@ impl Config {
 
 /// An unset or empty variable is `None`.
 fn text(name: &str) -> Result<Option<String>, String> {
+    Ok(given(name)?.filter(|value| !value.is_empty()))
+}
+
+/// An unset variable is `None`.
+fn given(name: &str) -> Result<Option<String>, String> {
     match env::var(name) {
-        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Ok(value) => Ok(Some(value)),
         Err(env::VarError::NotPresent) => Ok(None),
         Err(env::VarError::NotUnicode(_)) => {
             Err(format!("{name}: it is not valid UTF-8; allowed is plain text"))

@@ -31,8 +31,13 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), String> {
     telemetry::log_to_stderr();
     let config = Config::from_env()?;
+    let address = format!("{}:{}", config.host, config.port);
+    let acceptor = TcpListener::bind(&address).into_acceptor().await;
+    let acceptor = acceptor.map_err(|error| {
+        format!("HOST, PORT: cannot listen on {address}: {error}; choose another, or port 0")
+    })?;
     let backend = steadfast::connect(&config.state_url).await;
-    let backend = backend.map_err(|error| format!("STATE_URL: {error}"))?;
+    let backend = backend.map_err(|error| format!("{}: {error}", config.state_var))?;
     let store = Store::builder(backend).namespace("shop").build().map_err(|e| e.to_string())?;
     let jwt_secret = match &config.jwt_secret {
         Some(secret) => secret.clone(),
@@ -40,11 +45,6 @@ async fn run() -> Result<(), String> {
     };
     let app = app::build(&store, &config, &jwt_secret)?;
 
-    let address = format!("{}:{}", config.host, config.port);
-    let acceptor = TcpListener::bind(&address).into_acceptor().await;
-    let acceptor = acceptor.map_err(|error| {
-        format!("HOST, PORT: cannot listen on {address}: {error}; choose another, or port 0")
-    })?;
     for bound in acceptor.local_addr() {
         if let Some(bound) = bound.as_socket_addr() {
             println!("listening on http://{bound}");

@@ -7,6 +7,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use poem::http::{HeaderMap, StatusCode, header};
 use poem::web::{Data, Html, Query};
 use poem::{IntoResponse, Response, Result, handler};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use steadfast::http::{Execution, HealthReport, JsonBody, Problem, SessionCookie};
@@ -135,6 +136,7 @@ const QTY_MAX: u64 = 99;
 #[handler]
 pub(crate) async fn add_item(
     JsonBody(new): JsonBody<NewItem>,
+    Data(execution): Data<&Execution>,
     Data(principal): Data<&Principal>,
     Data(shop): Data<&Shop>,
 ) -> Result<Response> {
@@ -143,28 +145,32 @@ pub(crate) async fn add_item(
         return Err(bad_request(&format!("qty is {}; allowed is 1 to {QTY_MAX}", new.qty)));
     }
     let item = Item { sku: new.sku, qty: new.qty };
-    let (cart, version) = shop.add(principal, &item).await.map_err(Problem::from)?;
+    let added = shop.add(principal, &item, &execution.effect_id).await;
+    let (cart, version) = added.map_err(Problem::from)?;
     Ok(cart_answer(StatusCode::CREATED, &cart, version))
 }
 
 #[derive(Deserialize)]
-struct Delay {
-    #[serde(default)]
-    delay_ms: u64,
+struct Pace {
+    delay_ms: Option<String>,
 }
 
 const DELAY_MS_MAX: u64 = 10_000;
 
 #[handler]
 pub(crate) async fn check_out(
-    Query(Delay { delay_ms }): Query<Delay>,
+    Query(Pace { delay_ms }): Query<Pace>,
+    body: Vec<u8>,
     Data(execution): Data<&Execution>,
     Data(principal): Data<&Principal>,
     Data(shop): Data<&Shop>,
 ) -> Result<Response> {
-    if delay_ms > DELAY_MS_MAX {
-        let detail = format!("delay_ms is {delay_ms}; allowed is 0 to {DELAY_MS_MAX}");
-        return Err(bad_request(&detail));
+    let delay_ms = delay_ms.map_or(Ok(0), |delay_ms| delay_ms.parse::<u64>());
+    let Some(delay_ms) = delay_ms.ok().filter(|delay_ms| *delay_ms <= DELAY_MS_MAX) else {
+        return Err(bad_request(&format!("delay_ms is a whole number from 0 to {DELAY_MS_MAX}")));
+    };
+    if !body.is_empty() && serde_json::from_slice::<IgnoredAny>(&body).is_err() {
+        return Err(bad_request("the body is not JSON; a checkout needs none"));
     }
     let order = shop.check_out(principal, &execution.effect_id).await.map_err(Problem::from)?;
     tokio::time::sleep(Duration::from_millis(delay_ms)).await;

@@ -1,9 +1,10 @@
 //! The secret that tokens are signed with.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
 use tracing::warn;
 
 const LEN_MIN: usize = 32;
@@ -39,27 +40,24 @@ fn path_beside(state_url: &str) -> Option<PathBuf> {
 }
 
 fn kept(path: &Path) -> Result<Vec<u8>, String> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(|error| error.to_string())?;
-    }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Ok(mut file) => {
-            let secret = random()?;
-            let written = file.write_all(&secret).and_then(|()| file.sync_all());
-            written.map(|()| secret).map_err(|error| error.to_string())
-        }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let secret = fs::read(path).map_err(|error| error.to_string())?;
+    let describe = |error: std::io::Error| error.to_string();
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(describe)?;
+    // Readable by its owner only, and under its name only when it is whole.
+    let mut file = NamedTempFile::new_in(folder).map_err(describe)?;
+    let secret = random()?;
+    file.write_all(&secret).and_then(|()| file.as_file().sync_all()).map_err(describe)?;
+    match file.persist_noclobber(path) {
+        Ok(_file) => Ok(secret),
+        Err(lost) if lost.error.kind() == ErrorKind::AlreadyExists => {
+            let secret = fs::read(path).map_err(describe)?;
             if secret.len() < LEN_MIN {
                 return Err(format!("the file has fewer than {LEN_MIN} bytes; remove it"));
             }
             Ok(secret)
         }
-        Err(error) => Err(error.to_string()),
+        Err(failed) => Err(describe(failed.error)),
     }
 }
 

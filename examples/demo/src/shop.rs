@@ -1,6 +1,8 @@
 //! What a customer has: a cart and orders, in one record, so that a checkout is one atomic change
 //! on any store.
 
+use std::collections::VecDeque;
+
 use serde::{Deserialize, Serialize};
 use steadfast::backend::{Key, Version};
 use steadfast::store::Updated;
@@ -27,10 +29,25 @@ pub(crate) struct Order {
 pub(crate) struct Account {
     pub(crate) cart: Vec<Item>,
     pub(crate) orders: Vec<Order>,
+    /// The executions that last added to the cart, the newest last: one that runs again, because
+    /// its process died before the answer was kept, must not add again.
+    added: VecDeque<String>,
 }
+
+/// More than requests that can come between the death of a process and the retry of its request.
+const ADDED_MAX: usize = 256;
 
 impl State for Account {
     const SCHEMA: u16 = 1;
+}
+
+impl Account {
+    fn put_in_cart(&mut self, item: &Item) {
+        match self.cart.iter_mut().find(|present| present.sku == item.sku) {
+            Some(present) => present.qty = present.qty.saturating_add(item.qty),
+            None => self.cart.push(item.clone()),
+        }
+    }
 }
 
 /// The accounts in a store.
@@ -44,12 +61,21 @@ impl Shop {
         Ok(record.map_or_else(Default::default, |record| (record.value, record.version.get())))
     }
 
-    /// Adds to the cart, never losing what others add at the same time; gives the new cart.
-    pub(crate) async fn add(&self, customer: &Principal, item: &Item) -> Result<(Vec<Item>, u64)> {
+    /// Adds to the cart, once an execution, never losing what others add at the same time; gives
+    /// the new cart.
+    pub(crate) async fn add(
+        &self,
+        customer: &Principal,
+        item: &Item,
+        effect_id: &str,
+    ) -> Result<(Vec<Item>, u64)> {
         let added = self.update(customer, |account| {
-            match account.cart.iter_mut().find(|present| present.sku == item.sku) {
-                Some(present) => present.qty = present.qty.saturating_add(item.qty),
-                None => account.cart.push(item.clone()),
+            if !account.added.iter().any(|earlier| earlier == effect_id) {
+                account.put_in_cart(item);
+                account.added.push_back(effect_id.to_owned());
+                while account.added.len() > ADDED_MAX {
+                    account.added.pop_front();
+                }
             }
             account.cart.clone()
         });

@@ -295,6 +295,8 @@ async fn transfers(backend: &dyn Backend, keys: &[Key], task: usize) -> Outcome<
             Write::put(keys[at].clone(), (balance + change).to_string())
                 .only_if(Condition::VersionIs(version))
         };
+        // Lets others in between, so that this also races where a store answers at once.
+        tokio::task::yield_now().await;
         let answer = backend.transact(vec![put(from, -amount), put(to, amount)]).await?;
         if let Transacted::Applied { versions } = answer {
             let [Some(one), Some(two)] = versions[..] else {

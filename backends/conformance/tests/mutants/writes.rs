@@ -177,7 +177,7 @@ impl Mutant {
         let ttl = ttl?;
         let whole = |millis| Ttl::new(Duration::from_millis(millis)).unwrap_or(ttl);
         Some(match self.fault {
-            Fault::ServesLate => whole(ttl.as_millis() + 50),
+            Fault::ServesLate => whole(ttl.as_millis() + 400),
             Fault::RoundsTtlDownToSeconds => whole((ttl.as_millis() / 1_000).max(1) * 1_000),
             Fault::CapsTtlAt30Days => Ttl::new(ttl.as_duration().min(DAYS_30)).unwrap(),
             _ => ttl,

@@ -1,9 +1,12 @@
 //! Deadlines, the sweep, the floor of the store's clock, and frames that cannot be read.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::support::{Map, START_US, brief, claim, key, open, open_at, value};
-use steadfast_backend::{Backend, ErrorKind, ManualClock, Ttl, Write, Written};
+use steadfast_backend::{
+    Backend, ErrorKind, ManualClock, Namespace, ScanRequest, Ttl, Write, Written,
+};
 use steadfast_embedded::Table;
 
 fn index_len(map: &Map) -> usize {
@@ -65,6 +68,41 @@ async fn a_clock_set_back_revives_nothing_and_repeats_no_version() {
     };
     assert!(after > before);
     assert!(after.get() >= START_US + 60_000_000);
+}
+
+#[tokio::test]
+async fn a_slow_read_serves_nothing_dead_and_overstates_no_time_to_live() {
+    let map = Map::default();
+    let (backend, clock) = open(&map);
+    backend.write_many(vec![brief("a", 10), brief("b", 30)]).await.unwrap();
+    map.state().read_takes = Some((clock, Duration::from_millis(10)));
+    let found = backend.get_many(&[key("a"), key("b")]).await.unwrap();
+    assert!(found[0].is_none(), "it died during the read");
+    let kept = found[1].as_ref().unwrap();
+    assert_eq!(kept.left, Some(Duration::from_millis(20)));
+    assert_eq!(kept.age.as_millis(), 9, "written 1 us after `a`");
+    let namespace = Namespace::new("test").unwrap();
+    let request = ScanRequest { namespace, after: None, limit: NonZeroUsize::MAX };
+    assert_eq!(backend.scan(request).await.unwrap().keys, [key("b")]);
+    assert!(backend.get(&key("b")).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn no_version_comes_again_though_its_entry_was_gone_before_the_commit() {
+    let map = Map::default();
+    let (backend, clock) = open(&map);
+    let both = || [Write::put(key("a"), "1"), Write::delete(key("a"))];
+    let done = backend.write_many([both(), both(), both()].concat()).await.unwrap();
+    let versions = done.into_iter().filter_map(|one| match one.unwrap() {
+        Written::Applied { version } => version,
+        Written::Refused { .. } => None,
+    });
+    let last = versions.max().unwrap();
+    let backend = open_at(&map.killed(), clock);
+    let Written::Applied { version } = backend.write(claim("a")).await.unwrap() else {
+        panic!("refused")
+    };
+    assert!(version.unwrap() > last);
 }
 
 #[tokio::test]

@@ -5,21 +5,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use crate::support::{Fate, Map, claim, key, open, settle, value};
+use crate::support::{Fate, Map, claim, key, open, settle, stop, value};
 use steadfast_backend::{Backend, ErrorKind, Transacted, Write, Written};
-
-/// Stops the commits and keeps the writer thread busy with one, so that all others wait together.
-async fn stop(map: &Map, backend: &Arc<impl Backend>) -> tokio::task::JoinHandle<()> {
-    map.state().stopped = true;
-    let backend = Arc::clone(backend);
-    let first = tokio::spawn(async move {
-        assert!(backend.write(Write::put(key("first"), "1")).await.unwrap().is_applied());
-    });
-    settle().await;
-    let map = map.clone();
-    tokio::task::spawn_blocking(move || map.wait()).await.unwrap();
-    first
-}
 
 #[tokio::test]
 async fn writers_that_wait_together_share_a_commit() {

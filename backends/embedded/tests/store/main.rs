@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod expiry;
+mod full;
 mod group_commit;
 mod support;

@@ -23,6 +23,8 @@ pub(crate) struct State {
     pub(crate) stopped: bool,
     /// A commit is waiting.
     pub(crate) waiting: bool,
+    /// How long a read takes, on this clock.
+    pub(crate) read_takes: Option<(ManualClock, Duration)>,
     /// Nothing can be read.
     pub(crate) gone: bool,
     /// How the next commits end.
@@ -37,6 +39,8 @@ pub(crate) enum Fate {
     Made,
     /// Refused before anything was written.
     Refused,
+    /// Refused if it stores an entry, as it stands when the commit begins.
+    Full,
     /// The handle is lost, and the changes were not made.
     LostBefore,
     /// The handle is lost, and the changes were made.
@@ -50,6 +54,13 @@ impl Map {
         self.0.0.lock().unwrap()
     }
 
+    /// The same data as it is now, as a killed process leaves it.
+    pub(crate) fn killed(&self) -> Self {
+        let killed = Self::default();
+        killed.state().tables = self.state().tables.clone();
+        killed
+    }
+
     /// Blocks until a commit waits.
     pub(crate) fn wait(&self) {
         let waiting = self.0.1.wait_while(self.state(), |state| !state.waiting);
@@ -59,6 +70,14 @@ impl Map {
     pub(crate) fn go(&self) {
         self.state().stopped = false;
         self.0.1.notify_all();
+    }
+}
+
+impl State {
+    fn wait(&self) {
+        if let Some((clock, takes)) = &self.read_takes {
+            clock.advance(*takes);
+        }
     }
 }
 
@@ -93,12 +112,14 @@ impl Engine for MapEngine {
         if state.gone {
             return Err(Fault::new(ErrorKind::Unavailable, "gone"));
         }
+        state.wait();
         let get = |key: &&[u8]| state.tables.get(&(table, key.to_vec())).cloned().map(Bytes::from);
         Ok(keys.iter().map(get).collect())
     }
 
     fn span(&self, table: Table, span: Span<'_>) -> Result<Vec<(Bytes, Bytes)>, Fault> {
         let state = self.0.state();
+        state.wait();
         let after = Bound::Excluded((table, span.after.to_vec()));
         let end = Bound::Excluded((table, span.end.to_vec()));
         let found = state.tables.range((after, end)).take(span.limit);
@@ -108,11 +129,17 @@ impl Engine for MapEngine {
 
     fn commit(&self, ops: Vec<Op>) -> Result<(), Fault> {
         let mut state = self.0.state();
+        let stores = |op: &Op| op.table == Table::Data && op.value.is_some();
+        let refused = state.fate == Fate::Full && ops.iter().any(stores);
         state.waiting = true;
         self.0.0.1.notify_all();
         let mut state = self.0.0.1.wait_while(state, |state| state.stopped).unwrap();
         state.waiting = false;
-        let fate = state.fate;
+        let fate = match state.fate {
+            Fate::Full if refused => Fate::Refused,
+            Fate::Full => Fate::Made,
+            fate => fate,
+        };
         state.gone = fate == Fate::Gone;
         if matches!(fate, Fate::Made | Fate::LostAfter) {
             state.commits += 1;
@@ -167,6 +194,22 @@ pub(crate) fn brief(name: &str, millis: u64) -> Write {
 
 pub(crate) async fn value(backend: &dyn Backend, name: &str) -> Option<Bytes> {
     backend.get(&key(name)).await.unwrap().map(|entry| entry.value)
+}
+
+/// Stops the commits and keeps the writer thread busy with one, so that all others wait together.
+pub(crate) async fn stop(
+    map: &Map,
+    backend: &Arc<Embedded<MapEngine>>,
+) -> tokio::task::JoinHandle<()> {
+    map.state().stopped = true;
+    let backend = Arc::clone(backend);
+    let first = tokio::spawn(async move {
+        assert!(backend.write(Write::put(key("first"), "1")).await.unwrap().is_applied());
+    });
+    settle().await;
+    let map = map.clone();
+    tokio::task::spawn_blocking(move || map.wait()).await.unwrap();
+    first
 }
 
 /// Lets everything that can run do so, up to where it waits for the writer thread.

@@ -19,6 +19,11 @@ fn put(number: usize, len: usize) -> Write {
     Write::put(key(number), vec![0; len])
 }
 
+fn everything() -> ScanRequest {
+    let namespace = Namespace::new("test").unwrap();
+    ScanRequest { namespace, after: None, limit: std::num::NonZeroUsize::MAX }
+}
+
 fn second() -> Ttl {
     Ttl::new(Duration::from_secs(1)).unwrap()
 }
@@ -108,6 +113,39 @@ fn what_a_reader_used_stays() {
         assert!(store.write(put(number, 10_000)).unwrap().is_applied());
         assert!(store.get(&key(0)).unwrap().is_some(), "after {number}");
     }
+}
+
+#[test]
+fn a_scan_counts_as_no_use() {
+    let (store, _) = store(1 << 20);
+    // Written from the last key to the first, against the order in which a scan lists them.
+    for number in (0..140).rev() {
+        assert!(store.write(put(number, 10_000)).unwrap().is_applied());
+        assert!(store.scan(&everything()).unwrap().keys.contains(&key(number)));
+        store.usage();
+    }
+    let kept = store.scan(&everything()).unwrap().keys;
+    let newest = (0..kept.len()).map(key).collect::<Vec<_>>();
+    assert_eq!(kept, newest, "the oldest went first, though all were listed");
+}
+
+#[test]
+fn a_page_is_short_though_more_is_asked_for() {
+    let (store, _) = store(1 << 30);
+    for number in 0..2_500 {
+        assert!(store.write(put(number, 1)).unwrap().is_applied());
+    }
+    let mut request = everything();
+    let mut lens = Vec::new();
+    loop {
+        let page = store.scan(&request).unwrap();
+        lens.push(page.keys.len());
+        request.after = page.next;
+        if request.after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(lens, [1_024, 1_024, 452]);
 }
 
 #[test]

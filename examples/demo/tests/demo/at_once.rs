@@ -6,6 +6,7 @@ use crate::server::{Home, on_every_store};
 
 on_every_store!(
     fifty_adds_lose_no_item,
+    four_hundred_adds_of_one_user_all_get_through,
     fifty_checkouts_with_one_key_make_one_order,
     a_retry_while_it_runs_is_told_to_wait,
     a_handler_outlives_its_client,
@@ -23,6 +24,20 @@ async fn fifty_adds_lose_no_item(home: Home) {
         assert_eq!(answer.status, 201, "{answer:?}");
     }
     assert_eq!(user.cart().await, json!([{ "sku": "a", "qty": 50 }]));
+}
+
+/// More than the attempts an update has: those of one process wait for their turn.
+async fn four_hundred_adds_of_one_user_all_get_through(home: Home) {
+    let server = home.start();
+    let user = server.client.log_in("alice").await;
+    let adds = (0..400).map(|n| {
+        let user = user.clone();
+        tokio::spawn(async move { user.add("a", 1, &format!("k{n}")).await.status })
+    });
+    for add in adds.collect::<Vec<_>>() {
+        assert_eq!(add.await.unwrap(), 201);
+    }
+    assert_eq!(user.cart().await, json!([{ "sku": "a", "qty": 400 }]));
 }
 
 async fn fifty_checkouts_with_one_key_make_one_order(home: Home) {
@@ -49,21 +64,21 @@ async fn fifty_checkouts_with_one_key_make_one_order(home: Home) {
     assert_eq!(user.cart().await, json!([]));
 }
 
-/// The lease is one second and the handler takes three: without renewal it would lapse, and the
+/// The lease is two seconds and the handler takes five: without renewal it would lapse, and the
 /// retry would run beside it.
 async fn a_retry_while_it_runs_is_told_to_wait(home: Home) {
-    let server = home.env("IDEMPOTENCY_LEASE", "1").start();
+    let server = home.env("IDEMPOTENCY_LEASE", "2").start();
     let user = server.client.log_in("alice").await;
     let slow = tokio::spawn({
         let user = user.clone();
-        async move { user.post("/checkout?delay_ms=3000", "pay").await }
+        async move { user.post("/checkout?delay_ms=5000", "pay").await }
     });
     while user.orders().await.is_empty() {
         assert!(!slow.is_finished(), "it ended before it could be retried");
     }
     let mut waits = 0;
     let retry = loop {
-        let answer = user.post("/checkout?delay_ms=3000", "pay").await;
+        let answer = user.post("/checkout?delay_ms=5000", "pay").await;
         if answer.status == 201 {
             break answer;
         }

@@ -84,3 +84,38 @@ async fn a_kill_between_effect_and_record_makes_no_second_order() {
         assert_eq!(user.cart().await, json!([{ "sku": "b", "qty": 1 }]));
     }
 }
+
+/// As above, for a handler whose effect has no identity of its own.
+#[tokio::test]
+async fn a_kill_while_items_are_added_adds_none_twice() {
+    for url in DURABLE {
+        let home = Home::new(url).env("IDEMPOTENCY_LEASE", "1");
+        let mut server = home.start();
+        let mut user = server.client.log_in("alice").await;
+        for round in 0..5 {
+            let adds = (0..20).map(|n| {
+                let user = user.clone();
+                tokio::spawn(async move {
+                    let request = user.request(reqwest::Method::POST, "/cart/items");
+                    let request = request.header("idempotency-key", format!("{round}-{n}"));
+                    request.json(&json!({ "sku": "a", "qty": 1 })).send().await.is_ok()
+                })
+            });
+            let adds = adds.collect::<Vec<_>>();
+            // Some are answered, some are under way.
+            while user.cart().await == json!([]) || user.cart().await[0]["qty"] == 20 * round {}
+            server.kill();
+            for add in adds {
+                add.await.unwrap();
+            }
+            server = home.start();
+            user = user.at(&server.client);
+            for n in 0..20 {
+                while user.add("a", 1, &format!("{round}-{n}")).await.status == 409 {
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                }
+            }
+            assert_eq!(user.cart().await, json!([{ "sku": "a", "qty": 20 * (round + 1) }]));
+        }
+    }
+}

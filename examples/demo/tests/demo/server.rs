@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
@@ -34,13 +35,13 @@ pub(crate) use on_every_store;
 
 /// A working directory and the environment that demos are started with in it.
 pub(crate) struct Home {
-    dir: TempDir,
+    dir: Arc<TempDir>,
     env: Vec<(String, String)>,
 }
 
 impl Home {
     pub(crate) fn new(state_url: &str) -> Self {
-        let home = Self { dir: tempfile::tempdir().unwrap(), env: Vec::new() };
+        let home = Self { dir: Arc::new(tempfile::tempdir().unwrap()), env: Vec::new() };
         home.env("STATE_URL", state_url).env("PORT", "0")
     }
 
@@ -59,7 +60,7 @@ impl Home {
             child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
             panic!("the first line is {line:?}; {stderr}");
         };
-        Server { client: Client::new(url), child }
+        Server { client: Client::new(url), child, _dir: self.dir.clone() }
     }
 
     /// For a start that must fail: what it printed.
@@ -85,6 +86,8 @@ impl Home {
 pub(crate) struct Server {
     pub(crate) client: Client,
     child: Child,
+    /// Its files stay until it ends.
+    _dir: Arc<TempDir>,
 }
 
 impl Server {

@@ -22,6 +22,8 @@ fn a_bad_value_names_the_variable_and_what_is_allowed() {
         ("PORT", "65536"),
         ("HOST", "not a host"),
         ("JWT_SECRET", "canary-short"),
+        ("JWT_SECRET", ""),
+        ("TOKEN_ISSUER", &"i".repeat(257)),
         ("SESSION_TTL", "0"),
         ("SESSION_TTL", "-1"),
         ("SESSION_MAX_AGE", "1h"),
@@ -31,6 +33,7 @@ fn a_bad_value_names_the_variable_and_what_is_allowed() {
         ("ENABLE_METRICS", "yes"),
         ("STATE_URL", "carrier-pigeon:canary-coop"),
         ("STATE_URL", "redb:"),
+        ("STATE_URL", "redb://./data"),
         ("STATE_URL", "redis://user:canary-word@127.0.0.1"),
     ] {
         let line = refusal(&Home::new("memory:").env(name, value));
@@ -76,4 +79,10 @@ async fn a_given_secret_makes_tokens_good_at_every_replica_and_metrics_can_be_of
     assert_eq!(user.get("/session").await.status, 200);
     // The token is good there too, but the session is in the other process's memory.
     user.at(&other.client).get("/session").await.problem(401);
+}
+
+#[test]
+fn a_url_is_blamed_on_the_variable_it_came_from() {
+    let line = refusal(&Home::new("").env("REDIS_URL", "carrier-pigeon:coop"));
+    assert!(line.starts_with("REDIS_URL: "), "{line}");
 }
