@@ -122,8 +122,6 @@ impl Group {
                 ops.push(op(Table::Data, key.as_str().as_bytes().to_vec(), frame));
             }
         }
-        // An engine changes neighbours faster than keys here and there.
-        ops.sort_unstable_by(|a, b| (a.table, &a.key).cmp(&(b.table, &b.key)));
         ops
     }
 }

@@ -39,7 +39,8 @@ impl RedbConfig {
     }
 
     /// Whether opening reads the whole file and checks every page; it does unless this is set to
-    /// false. After an I/O error the file is opened again without it.
+    /// false. After an I/O error the file is opened again without this check; redb still reads what
+    /// it needs to recover, which may be all of it.
     ///
     /// Without it a large file opens faster, but damage to the engine's own pages may show later,
     /// as an error or as an entry that is missing. Entries carry a checksum of their own either

@@ -104,12 +104,8 @@ impl Engine for RedbEngine {
             // A transaction of redb syncs its file before `commit` returns, unless told otherwise.
             let changes = database.begin_write()?;
             for table in [Table::Data, Table::Expiry, Table::Meta] {
-                let mut ops = ops.iter().filter(|op| op.table == table).peekable();
-                if ops.peek().is_none() {
-                    continue;
-                }
                 let mut open = changes.open_table(definition(table))?;
-                for op in ops {
+                for op in ops.iter().filter(|op| op.table == table) {
                     match &op.value {
                         Some(value) => open.insert(&*op.key, &**value)?,
                         None => open.remove(&*op.key)?,
