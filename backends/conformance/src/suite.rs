@@ -28,7 +28,8 @@ pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<Subject>> + Send>>;
 /// use steadfast_conformance::{ModelBackend, Suite, Verdict};
 ///
 /// let declared = ModelBackend::with_clock(ManualClock::at_us(1)).info().clone();
-/// let suite = Suite::new(declared, |place| async move { Ok(ModelBackend::with_clock(place.clock)) });
+/// let suite =
+///     Suite::new(declared, |place| async move { Ok(ModelBackend::with_clock(place.clock)) });
 /// let reports = suite.only("read::").report();
 /// assert!(reports.iter().all(|report| report.verdict == Verdict::Passed));
 /// ```

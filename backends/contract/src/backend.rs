@@ -79,8 +79,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Before any I/O as [`Capabilities::check_transaction`](crate::Capabilities::check_transaction);
-    /// otherwise as [`write`](Backend::write).
+    /// As [`write`](Backend::write), and before any I/O as
+    /// [`Capabilities::check_transaction`](crate::Capabilities::check_transaction).
     async fn transact(&self, writes: Vec<Write>) -> Result<Transacted>;
 
     /// One page of live keys. A key that is there during the whole scan is returned at least

@@ -60,7 +60,8 @@ pub fn fault_of_io(error: &io::Error, path: &Path) -> Fault {
         | io::ErrorKind::AlreadyExists => (
             ErrorKind::Config,
             format!(
-                "{path} is a directory where a file is needed, or a file where a directory is; use another path"
+                "{path} is a directory where a file is needed, or a file where a directory is; \
+                 use another path"
             ),
         ),
         io::ErrorKind::NotFound | io::ErrorKind::InvalidInput | io::ErrorKind::InvalidFilename => {

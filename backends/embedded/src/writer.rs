@@ -147,8 +147,8 @@ impl<E: Engine> Writer<E> {
         committed.map_err(|fault| if fault.is_lost() { self.settle(fault, before) } else { fault })
     }
 
-    /// Looks whether a commit that lost its handle was made. Only "no" is certain: a commit that shows
-    /// may still be lost with the power, if it was the sync that failed.
+    /// Looks whether a commit that lost its handle was made. Only "no" is certain: a commit that
+    /// shows may still be lost with the power, if it was the sync that failed.
     fn settle(&mut self, fault: Fault, before: Meta) -> Fault {
         match read_meta(&*self.engine) {
             Ok(found) if found.unwrap_or_default() == before => {

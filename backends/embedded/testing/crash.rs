@@ -1,8 +1,8 @@
 //! Kills a process that writes, at random moments, and looks at what it left behind. Included by
 //! the crash tests of the engines.
 //!
-//! The moment is counted from the first acknowledgement, so that a busy machine does not spend it on
-//! starting the child; in each eighth round from the start, so that openings are hit too.
+//! The moment is counted from the first acknowledgement, so that a busy machine does not spend it
+//! on starting the child; in each eighth round from the start, so that openings are hit too.
 //!
 //! The test runs itself again as the child. Each task of the child changes keys of its own, one
 //! change after the other, and prints a line for each that was acknowledged. After the kill every

@@ -9,8 +9,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryConfig {
     /// About how many bytes of keys, values and bookkeeping to keep before the entries used
-    /// longest ago are dropped. 256 MiB by default; below [`LIMIT_BYTES_MIN`](Self::LIMIT_BYTES_MIN)
-    /// it counts as that.
+    /// longest ago are dropped. 256 MiB by default; below
+    /// [`LIMIT_BYTES_MIN`](Self::LIMIT_BYTES_MIN) it counts as that.
     pub limit_bytes: u64,
 }
 

@@ -9,8 +9,9 @@ use sled::{Batch, Db};
 use steadfast_backend::{BackendInfo, Bytes, Capabilities, Durability, ErrorKind, Transactions};
 use steadfast_embedded::{Embedded, Engine, Fault, Op, Slot, Span, Table, create_dir, fault_of_io};
 
+use crate::SledConfig;
 use crate::error::{fault, foreign};
-use crate::{SledConfig, mark};
+use crate::mark::{self, Mark};
 
 /// The sled backend. The [crate] page has an example, [`Embedded`] its methods.
 pub type SledBackend = Embedded<SledEngine>;
@@ -22,6 +23,7 @@ pub struct SledEngine {
     /// sled shows a batch before it is flushed, and to a reader of several keys half done. Readers
     /// hold this shared, the commit alone.
     visible: RwLock<()>,
+    mark: Mark,
     path: PathBuf,
     reserve_bytes: u64,
 }
@@ -65,7 +67,8 @@ impl Engine for SledEngine {
     fn open(config: SledConfig) -> Result<Self, Fault> {
         let (path, reserve_bytes) = (config.path.clone(), config.reserve_bytes);
         let database = Slot::open(move |_| open_database(&config))?;
-        Ok(Self { database, visible: RwLock::new(()), path, reserve_bytes })
+        let mark = Mark::open(&path)?;
+        Ok(Self { database, visible: RwLock::new(()), mark, path, reserve_bytes })
     }
 
     fn read(&self, table: Table, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, Fault> {
@@ -98,6 +101,8 @@ impl Engine for SledEngine {
 
     fn commit(&self, ops: Vec<Op>) -> Result<(), Fault> {
         self.check_room(&ops)?;
+        let own = ops.iter().rfind(|op| op.table == Table::Meta);
+        let own = own.and_then(|op| op.value.clone());
         let mut batch = Batch::default();
         for Op { table, key, value } in ops {
             match value {
@@ -109,7 +114,11 @@ impl Engine for SledEngine {
         self.with(|database| {
             database.apply_batch(batch)?;
             database.flush().map(|_| ())
-        })
+        })?;
+        if let Some(record) = own {
+            self.mark.note(&record);
+        }
+        Ok(())
     }
 
     fn size_bytes(&self) -> Result<u64, Fault> {
@@ -117,7 +126,7 @@ impl Engine for SledEngine {
     }
 
     fn close(&self) -> Result<(), Fault> {
-        self.database.close(|database| mark::leave(database, &self.path))
+        self.database.close(|database| self.mark.sync(database, &self.path))
     }
 }
 

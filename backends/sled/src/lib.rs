@@ -4,13 +4,13 @@
 //! ends in `sync_file_range`, which does not make a file durable; sled calls `fsync` about twice a
 //! second on its own. Where a power loss may not cost a write, use `steadfast-redb`.
 //!
-//! **Damage is noticed up to the last clean close.** When sled finds its log damaged as it opens,
-//! it takes that for the torn end of a crash and goes on with what is before it, without a word.
-//! Here each close leaves a mark of how far the log went, and a store that opens with less is
-//! refused. What was written after the last close has no such mark. Values carry a checksum.
+//! **Damage is noticed.** When sled finds its log damaged as it opens, it takes that for the torn
+//! end of a crash and goes on with what is before it, without a word. Here each commit leaves a
+//! mark of how far the log went, and a store that opens with less is refused; but by then sled has
+//! changed its files. Values carry a checksum.
 //!
-//! **A full disk must not happen.** sled may hang or find its own files damaged after one, so writes
-//! are refused as `Full` while there is still [room in reserve](SledConfig::reserve_bytes).
+//! **A full disk must not happen.** sled may hang or find its own files damaged after one, so
+//! writes are refused as `Full` while there is still [room in reserve](SledConfig::reserve_bytes).
 //! Deletes, and the removal of expired entries, go on.
 //!
 //! ```

@@ -1,15 +1,17 @@
-//! The mark that a clean close leaves: how many commits there were.
+//! The mark beside sled's own files: how many commits there were.
 //!
-//! When sled finds its log damaged, it goes on with what is before the damage, without a word. A
-//! store that opens with fewer commits than its mark has lost some that way.
+//! When sled finds its log damaged, it takes that for the torn end of a crash and goes on with
+//! what is before it, without a word. A store that opens with fewer commits than its mark has lost
+//! some that way.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek as _, Write as _};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use sled::Db;
 use steadfast_backend::ErrorKind;
-use steadfast_embedded::{Fault, commits_of, fault_of_io, sync_dir};
+use steadfast_embedded::{Fault, commits_of, fault_of_io};
 
 use crate::error::fault;
 
@@ -18,29 +20,45 @@ const NAME: &str = "steadfast.mark";
 /// The key of the store's own record.
 const RECORD: &[u8] = b"msteadfast";
 
-/// Makes everything durable, then leaves the mark. For the close: it is too slow for a commit.
-pub(crate) fn leave(database: &Db, dir: &Path) -> Result<(), Fault> {
-    database.flush().map_err(|error| fault(&error, dir))?;
-    let Some(record) = database.get(RECORD).map_err(|error| fault(&error, dir))? else {
-        return Ok(());
-    };
-    let io = |error| fault_of_io(&error, dir);
-    File::open(dir.join("db")).and_then(|log| log.sync_all()).map_err(io)?;
-    write(&dir.join("steadfast.mark.new"), &record).map_err(io)?;
-    fs::rename(dir.join("steadfast.mark.new"), path(dir)).map_err(io)?;
-    sync_dir(dir)
+/// The open mark. Like what it counts, it survives the death of the process; after a power loss
+/// both may be behind.
+#[derive(Debug)]
+pub(crate) struct Mark(Mutex<File>);
+
+impl Mark {
+    pub(crate) fn open(dir: &Path) -> Result<Self, Fault> {
+        let open = OpenOptions::new().write(true).create(true).truncate(false).open(dir.join(NAME));
+        open.map(|file| Self(Mutex::new(file))).map_err(|error| fault_of_io(&error, dir))
+    }
+
+    /// Notes the store's own record as it was committed. It is always as long, so this needs no
+    /// room on the disk; should it fail, damage to this commit would go unnoticed, and that is all.
+    pub(crate) fn note(&self, record: &[u8]) {
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let _unnoted = file.rewind().and_then(|()| file.write_all(record));
+    }
+
+    /// Makes everything durable, first what is counted and then the count. For the close: it is
+    /// too slow for a commit.
+    pub(crate) fn sync(&self, database: &Db, dir: &Path) -> Result<(), Fault> {
+        database.flush().map_err(|error| fault(&error, dir))?;
+        let log = File::open(dir.join("db")).and_then(|log| log.sync_all());
+        let file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        log.and_then(|()| file.sync_all()).map_err(|error| fault_of_io(&error, dir))
+    }
 }
 
-/// Compares the store with the mark of its last clean close, if there is one.
+/// Compares the store with its mark, if there is one.
 pub(crate) fn check(database: &Db, dir: &Path) -> Result<(), Fault> {
-    let mark = match fs::read(path(dir)) {
+    let mark = match fs::read(dir.join(NAME)) {
         Ok(mark) => mark,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(fault_of_io(&error, dir)),
     };
     let record = database.get(RECORD).map_err(|error| fault(&error, dir))?;
     let commits = record.map_or(Ok(0), |record| commits_of(&record))?;
-    if commits >= commits_of(&mark)? {
+    // A process that died before its first commit leaves an empty mark.
+    if mark.is_empty() || commits >= commits_of(&mark)? {
         return Ok(());
     }
     let detail = format!(
@@ -49,14 +67,4 @@ pub(crate) fn check(database: &Db, dir: &Path) -> Result<(), Fault> {
         dir.display()
     );
     Err(Fault::new(ErrorKind::Corrupt, detail))
-}
-
-fn path(dir: &Path) -> PathBuf {
-    dir.join(NAME)
-}
-
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }

@@ -72,12 +72,30 @@ fn a_foreign_directory_is_refused_and_kept() {
     assert_eq!(sled::open(&path).unwrap().get("theirs").unwrap().unwrap(), "kept");
 }
 
-/// sled takes a damaged part of its log for a torn end; the mark of the last close tells.
+/// sled takes a damaged part of its log for a torn end; the mark tells.
 #[tokio::test]
 async fn a_damaged_directory_serves_what_was_written_or_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("state");
     fill(SledBackend::open(&*path).unwrap()).await;
+    damage_each_part_of(&path).await;
+}
+
+/// As above, as a process leaves it that is killed: a copy of what is on the disk while it runs.
+#[tokio::test]
+async fn so_does_the_directory_of_a_killed_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, killed) = (dir.path().join("state"), dir.path().join("killed"));
+    let backend = SledBackend::open(&*path).unwrap();
+    let puts = (0..KEYS).map(|name| Write::put(damage::key(name), damage::value(name)));
+    for written in backend.write_many(puts.collect()).await.unwrap() {
+        assert!(written.unwrap().is_applied());
+    }
+    copy_dir(&path, &killed);
+    damage_each_part_of(&killed).await;
+}
+
+async fn damage_each_part_of(path: &Path) {
     let (mut refused, mut right) = (0, 0);
     for file in ["db", "conf"] {
         let file = path.join(file);
@@ -85,7 +103,7 @@ async fn a_damaged_directory_serves_what_was_written_or_an_error() {
         for (what, bytes) in damages(&good) {
             let copy = tempfile::tempdir().unwrap();
             let copied = copy.path().join("state");
-            copy_dir(&path, &copied);
+            copy_dir(path, &copied);
             fs::write(copied.join(file.file_name().unwrap()), bytes).unwrap();
             let outcome = look(SledBackend::open(copied), &what).await;
             assert_eq!(outcome.absent, 0, "{what}: entries are missing: {outcome:?}");

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 
 /// Down to one, so that a failure shrinks well.
 const OPS: RangeInclusive<usize> = 1..=60;
-/// Fewer than a run has on average, so that all runs together surely have as many as were asked for.
+/// Fewer than a run has on average, so that all runs together surely have as many as were asked
+/// for.
 pub(super) const OPS_PER_RUN: usize = 20;
 /// Few, so that operations meet.
 pub(super) const KEYS: usize = 5;
