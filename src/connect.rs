@@ -1,15 +1,23 @@
 use std::sync::Arc;
 
 use crate::backend::{Backend, Error, ErrorKind, Result};
+#[cfg(feature = "memory")]
+use crate::memory::{MemoryBackend, MemoryConfig};
+
+/// What a URL of one scheme looks like, and what opens its path.
+struct Scheme {
+    form: &'static str,
+    open: fn(&str) -> Result<Arc<dyn Backend>>,
+}
 
 /// The schemes this build can open.
-const SCHEMES: &[&str] = &[
+const SCHEMES: &[Scheme] = &[
     #[cfg(feature = "memory")]
-    "memory:",
+    Scheme { form: "memory:", open: |_| Ok(Arc::new(MemoryBackend::new(MemoryConfig::default()))) },
     #[cfg(feature = "redb")]
-    "redb:PATH",
+    Scheme { form: "redb:PATH", open: |path| Ok(Arc::new(crate::redb::RedbBackend::open(path)?)) },
     #[cfg(feature = "sled")]
-    "sled:PATH",
+    Scheme { form: "sled:PATH", open: |path| Ok(Arc::new(crate::sled::SledBackend::open(path)?)) },
 ];
 
 /// Opens the backend that a URL names, so that a user of your library can choose it. Opening an
@@ -37,42 +45,26 @@ const SCHEMES: &[&str] = &[
 /// [`ErrorKind::Config`] for a URL that this build cannot open or an option it does not know; the
 /// URL itself is not repeated, for it may hold a password. Otherwise what the backend says.
 pub async fn connect(url: &str) -> Result<Arc<dyn Backend>> {
-    let (scheme, rest) = url.split_once(':').ok_or_else(unknown)?;
+    let (name, rest) = url.split_once(':').ok_or_else(unknown)?;
     let (path, options) = rest.split_once('?').unwrap_or((rest, ""));
-    let backend: Arc<dyn Backend> = match (scheme, path) {
-        // `redb://data/x` would be `/data/x`, which nobody means.
-        (_, path) if path.starts_with("//") => return Err(unknown()),
-        #[cfg(feature = "memory")]
-        ("memory", "") => {
-            no_options(options)?;
-            Arc::new(crate::memory::MemoryBackend::new(crate::memory::MemoryConfig::default()))
-        }
-        #[cfg(feature = "redb")]
-        ("redb", path) if !path.is_empty() => {
-            no_options(options)?;
-            Arc::new(crate::redb::RedbBackend::open(path)?)
-        }
-        #[cfg(feature = "sled")]
-        ("sled", path) if !path.is_empty() => {
-            no_options(options)?;
-            Arc::new(crate::sled::SledBackend::open(path)?)
-        }
-        _ => return Err(unknown()),
-    };
-    Ok(backend)
-}
-
-fn no_options(options: &str) -> Result<()> {
-    let Some(option) = options.split('&').find(|option| !option.is_empty()) else { return Ok(()) };
-    let name = option.split('=').next().unwrap_or_default();
-    let detail = format!("the store URL has the option {name:?}; this store takes no options");
-    Err(Error::new(ErrorKind::Config, detail))
+    // `redb://data/x` would be `/data/x`, which nobody means.
+    let form = format!("{name}:{}", if path.is_empty() { "" } else { "PATH" });
+    let scheme = SCHEMES.iter().find(|scheme| scheme.form == form && !path.starts_with("//"));
+    let scheme = scheme.ok_or_else(unknown)?;
+    if let Some(option) = options.split('&').find(|option| !option.is_empty()) {
+        let option = option.split('=').next().unwrap_or_default();
+        let detail = format!("the store URL has the option {option:?}; {name}: takes no options");
+        return Err(Error::new(ErrorKind::Config, detail));
+    }
+    (scheme.open)(path)
 }
 
 fn unknown() -> Error {
+    let forms: Vec<_> = SCHEMES.iter().map(|scheme| scheme.form).collect();
+    let opens = if forms.is_empty() { "none".to_owned() } else { forms.join(", ") };
     let detail = format!(
-        "this build cannot open that store URL; it opens {}; other stores need their cargo feature",
-        if SCHEMES.is_empty() { "none".to_owned() } else { SCHEMES.join(", ") }
+        "this build cannot open that store URL; it opens {opens}; other stores need their cargo \
+         feature"
     );
     Error::new(ErrorKind::Config, detail)
 }
