@@ -5,7 +5,11 @@ use steadfast::backend::Group;
 use crate::fault::Faulty;
 use crate::world::{Basket, World, on_every_backend, sessions};
 
-on_every_backend!(fifty_updates_of_one_session_all_count, fifty_updates_of_one_record_all_count);
+on_every_backend!(
+    fifty_updates_of_one_session_all_count,
+    fifty_updates_of_one_record_all_count,
+    those_that_lose_a_race_wait_for_their_turn,
+);
 
 async fn fifty_updates_of_one_session_all_count(world: World) {
     // Each call waits before and after it reaches the store, so that the updates interleave.
@@ -38,4 +42,25 @@ async fn fifty_updates_of_one_record_all_count(world: World) {
     }
     let record = world.store.get::<Basket>(&key).await.unwrap().unwrap();
     assert_eq!(record.value.items.len(), 50);
+}
+
+/// Without turns each of them would race all others each time: thousands of trips.
+async fn those_that_lose_a_race_wait_for_their_turn(world: World) {
+    const UPDATES: usize = 100;
+    let faulty = Faulty::new(world.backend.clone());
+    let store = faulty.store();
+    let key = store.key("basket", &Group::new("g").unwrap(), "one").unwrap();
+    let adds = (0..100).map(|item| {
+        let (store, key) = (store.clone(), key.clone());
+        tokio::spawn(async move {
+            let add = |basket: &mut Option<Basket>| basket.get_or_insert_default().items.push(item);
+            store.update(&key, None, add).await
+        })
+    });
+    for add in adds.collect::<Vec<_>>() {
+        add.await.unwrap().unwrap();
+    }
+    // A read and a write each, the same again for the turn, and a write lost to a newcomer.
+    let trips = faulty.trips();
+    assert!(trips <= UPDATES * 5, "{trips} trips");
 }
