@@ -4,6 +4,7 @@ mod connect;
 mod fields;
 pub mod idempotency;
 mod principal;
+mod random;
 pub mod schema;
 pub mod session;
 pub mod store;

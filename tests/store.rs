@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use serde::{Deserialize, Serialize};
-use steadfast::backend::{ErrorKind, Group, Key, Ttl, Write};
+use steadfast::backend::{ErrorKind, Group, Key, Ttl};
 use steadfast::{Codec, State, Store};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ async fn every_codec_round_trips_and_reads_the_others() {
     let stores = CODECS.map(|codec| Store::builder(backend.clone()).codec(codec).build().unwrap());
     let key = stores[0].key("profile", &Group::new("ada").unwrap(), "main").unwrap();
     for writer in &stores {
-        let put = Write::put(key.clone(), writer.encode(&profile()).unwrap());
+        let put = writer.put(&key, &profile()).unwrap();
         assert!(writer.write(put).await.unwrap().is_applied());
         for reader in &stores {
             let record = reader.get::<Profile>(&key).await.unwrap().unwrap();
@@ -58,7 +58,7 @@ async fn no_codec_panics_on_or_allocates_for_hostile_bytes() {
         let (store, key) = store(codec).await;
         // A sequence that claims 2^63 elements, in the varints of postcard and of bincode.
         for hostile in [[255; 9], [253, 255, 255, 255, 255, 255, 255, 255, 127], [0; 9]] {
-            let put = Write::put(key.clone(), store.encode(&Raw(hostile)).unwrap());
+            let put = store.put(&key, &Raw(hostile)).unwrap();
             assert!(store.write(put).await.unwrap().is_applied());
             let read = store.get::<Profile>(&key).await;
             assert_eq!(read.unwrap_err().kind(), ErrorKind::Corrupt, "{codec:?}");

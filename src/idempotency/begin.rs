@@ -2,11 +2,12 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use crate::backend::{Condition, Entry, Error, ErrorKind, Key, Result, Ttl, Write, Written};
-use crate::{State, Store, store};
+use crate::backend::{Condition, Entry, Error, ErrorKind, Key, Result, Ttl, Written};
+use crate::store::{self, Carried};
+use crate::{State, Store};
 
 use super::claim::Claim;
-use super::record::{ClaimRecord, Phase};
+use super::record::{ClaimHead, Phase};
 use super::{Fingerprint, IdempotencyBuilder, IdempotencyKey, OnLapse, Scope};
 
 /// How many holders a key may have had before taking it over ends: work that kills its worker
@@ -116,13 +117,13 @@ impl<A: State> Idempotency<A> {
         key: &IdempotencyKey,
         fingerprint: &Fingerprint,
     ) -> Result<Begin<A>> {
-        let owner = random_owner()?;
+        let owner = crate::random::bytes()?;
         let (store_key, fingerprint) = (scope.store_key(&self.store, key)?, *fingerprint);
         let mut bid = Bid { store_key, fingerprint, owner, origin: owner, attempt: 1 };
         let mut only_if = Condition::Absent;
         for _round in 0..ROUNDS_MAX {
-            let record = bid.record(self.running());
-            let current = match self.put(&bid.store_key, &record, only_if).await? {
+            let head = bid.head(self.running());
+            let current = match self.put(&bid.store_key, &head, None, only_if).await? {
                 Written::Applied { version: Some(version) } => {
                     return Ok(Begin::Acquired(Claim::new(self.clone(), bid, version)));
                 }
@@ -140,7 +141,7 @@ impl<A: State> Idempotency<A> {
                 }
                 Verdict::TakeOver { origin, attempt } => {
                     // Another tenure: it must not be taken for one that it follows.
-                    bid.owner = random_owner()?;
+                    bid.owner = crate::random::bytes()?;
                     (bid.origin, bid.attempt) = (origin, attempt);
                     only_if = Condition::VersionIs(entry.version);
                 }
@@ -150,16 +151,14 @@ impl<A: State> Idempotency<A> {
     }
 
     fn judge(&self, bid: &Bid, entry: &Entry) -> Result<Verdict<A>> {
-        let Some(record) = self.store.decode::<ClaimRecord<A>>(entry)? else {
-            return Err(lost());
-        };
-        let ClaimRecord { owner, fingerprint, origin, attempt, phase } = record.value;
+        let opened = self.store.open::<ClaimHead>(&bid.store_key, entry)?.ok_or_else(lost)?;
+        let ClaimHead { owner, fingerprint, origin, attempt, phase } = opened.head;
         // Before anything else: whatever state the key is in, it is not this request's.
         if fingerprint != bid.fingerprint.0 {
             return Ok(Verdict::Decided(Begin::Mismatch));
         }
         let lease = match phase {
-            Phase::Completed { answer } => return Ok(Verdict::Decided(Begin::Replay(answer))),
+            Phase::Completed => return Ok(Verdict::Decided(Begin::Replay(opened.value()?))),
             Phase::Running { .. } if owner == bid.owner => return Ok(Verdict::Mine),
             Phase::Running { lease_ms } => Duration::from_millis(lease_ms),
         };
@@ -173,7 +172,7 @@ impl<A: State> Idempotency<A> {
         Ok(Verdict::Decided(Begin::Lapsed { attempt }))
     }
 
-    pub(super) fn running<'a>(&self) -> Phase<&'a A> {
+    pub(super) fn running(&self) -> Phase {
         Phase::Running { lease_ms: self.lease.as_millis() }
     }
 
@@ -182,11 +181,12 @@ impl<A: State> Idempotency<A> {
     pub(super) async fn put(
         &self,
         key: &Key,
-        record: &ClaimRecord<&A>,
+        head: &ClaimHead,
+        answer: Option<&A>,
         only_if: Condition,
     ) -> Result<Written> {
-        let bytes = self.store.encode_as::<ClaimRecord<A>>(record, None)?;
-        let write = Write::put(key.clone(), bytes).expiring(self.retention).only_if(only_if);
+        let write = self.store.compose(key, head, answer, Carried::default())?;
+        let write = write.expiring(self.retention).only_if(only_if);
         match self.store.write(write.clone()).await {
             Err(error) if error.is_ambiguous() => self.store.write(write).await,
             answer => answer,
@@ -221,8 +221,8 @@ pub(super) struct Bid {
 }
 
 impl Bid {
-    pub(super) fn record<A>(&self, phase: Phase<A>) -> ClaimRecord<A> {
-        ClaimRecord {
+    pub(super) fn head(&self, phase: Phase) -> ClaimHead {
+        ClaimHead {
             owner: self.owner,
             fingerprint: self.fingerprint.0,
             origin: self.origin,
@@ -232,15 +232,6 @@ impl Bid {
     }
 }
 
-fn random_owner() -> Result<[u8; 16]> {
-    let mut owner = [0; 16];
-    getrandom::fill(&mut owner).map_err(|cause| {
-        let detail = "the operating system gave no random bytes; nothing was claimed";
-        Error::new(ErrorKind::Other, detail).caused_by(cause.to_string())
-    })?;
-    Ok(owner)
-}
-
-fn lost() -> Error {
+pub(super) fn lost() -> Error {
     Error::new(ErrorKind::Other, "the backend broke its contract; nothing was claimed; report it")
 }

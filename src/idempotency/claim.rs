@@ -2,11 +2,12 @@ use std::fmt;
 
 use crate::State;
 use crate::backend::{Condition, Entry, Result, Version, Write, Written};
-use crate::{store, text};
+use crate::store::{self, Opened};
+use crate::text;
 
 use super::Idempotency;
 use super::begin::Bid;
-use super::record::{ClaimRecord, Phase};
+use super::record::{ClaimHead, Phase};
 
 /// Each round moves the record on; a holder meets its own renewals, a successor, or nothing.
 const ROUNDS_MAX: usize = 8;
@@ -76,7 +77,7 @@ impl<A: State> Claim<A> {
     ///
     /// What the store says; the answer may be kept or not.
     pub async fn complete(&self, answer: &A) -> Result<Completion<A>> {
-        match self.rewrite(&self.bid.record(Phase::Completed { answer })).await? {
+        match self.rewrite(Phase::Completed, Some(answer)).await? {
             Rewritten::Done(_) | Rewritten::Completed => Ok(Completion::Completed),
             Rewritten::Lost(winner) => Ok(Completion::Fenced { winner }),
         }
@@ -89,7 +90,7 @@ impl<A: State> Claim<A> {
     ///
     /// What the store says; an error is not a loss, so try again while the lease lasts.
     pub async fn renew(&mut self) -> Result<Renewal> {
-        match self.rewrite(&self.bid.record(self.idempotency.running())).await? {
+        match self.rewrite(self.idempotency.running(), None).await? {
             Rewritten::Done(version) => {
                 self.version = version;
                 Ok(Renewal::Renewed)
@@ -106,7 +107,7 @@ impl<A: State> Claim<A> {
     ///
     /// What the store says; the claim then lapses when its lease is over.
     pub async fn abandon(self) -> Result<()> {
-        self.rewrite(&self.bid.record(Phase::Running { lease_ms: 0 })).await.map(|_rewritten| ())
+        self.rewrite(Phase::Running { lease_ms: 0 }, None).await.map(|_rewritten| ())
     }
 
     /// Gives the key back as if it had never been claimed: only when nothing was executed, by
@@ -133,42 +134,42 @@ impl<A: State> Claim<A> {
     }
 
     /// Replaces our record, whatever became of it meanwhile, unless it is somebody else's.
-    async fn rewrite(&self, record: &ClaimRecord<&A>) -> Result<Rewritten<A>> {
+    async fn rewrite(&self, phase: Phase, answer: Option<&A>) -> Result<Rewritten<A>> {
+        let head = self.bid.head(phase);
         let mut only_if = Condition::VersionIs(self.version);
         for _round in 0..ROUNDS_MAX {
-            let current = match self.idempotency.put(&self.bid.store_key, record, only_if).await? {
-                Written::Applied { version } => {
-                    return Ok(Rewritten::Done(version.unwrap_or(self.version)));
-                }
-                Written::Refused { current } => current,
-            };
+            let current =
+                match self.idempotency.put(&self.bid.store_key, &head, answer, only_if).await? {
+                    Written::Applied { version } => {
+                        return Ok(Rewritten::Done(version.unwrap_or(self.version)));
+                    }
+                    Written::Refused { current } => current,
+                };
             let Some(entry) = current else {
                 only_if = Condition::Absent;
                 continue;
             };
-            match self.read(&entry)? {
+            let opened = self.read(&entry)?;
+            let ours = opened.head.owner == self.bid.owner;
+            match opened.head.phase {
                 // A renewal of ours whose reply was lost.
-                (true, Some(Phase::Running { .. })) => {
-                    only_if = Condition::VersionIs(entry.version);
-                }
-                (true, Some(Phase::Completed { .. })) => return Ok(Rewritten::Completed),
-                (_, Some(Phase::Completed { answer })) => return Ok(Rewritten::Lost(Some(answer))),
-                _ => return Ok(Rewritten::Lost(None)),
+                Phase::Running { .. } if ours => only_if = Condition::VersionIs(entry.version),
+                Phase::Running { .. } => return Ok(Rewritten::Lost(None)),
+                Phase::Completed if ours => return Ok(Rewritten::Completed),
+                Phase::Completed => return Ok(Rewritten::Lost(Some(opened.value()?))),
             }
         }
         Err(store::contended(ROUNDS_MAX))
     }
 
     fn is_running(&self, entry: &Entry) -> Result<bool> {
-        Ok(matches!(self.read(entry)?, (true, Some(Phase::Running { .. }))))
+        let head = self.read(entry)?.head;
+        Ok(head.owner == self.bid.owner && matches!(head.phase, Phase::Running { .. }))
     }
 
-    /// Whether a record under our key is ours, and where it stands.
-    fn read(&self, entry: &Entry) -> Result<(bool, Option<Phase<A>>)> {
-        let record = self.idempotency.store.decode::<ClaimRecord<A>>(entry)?;
-        Ok(record.map_or((false, None), |record| {
-            (record.value.owner == self.bid.owner, Some(record.value.phase))
-        }))
+    fn read(&self, entry: &Entry) -> Result<Opened<ClaimHead>> {
+        let opened = self.idempotency.store.open(&self.bid.store_key, entry)?;
+        opened.ok_or_else(super::begin::lost)
     }
 }
 

@@ -1,33 +1,20 @@
 //! Versions of stored state.
+//!
+//! Every record says which [`State::SCHEMA`] its value was written under. A build reads its own
+//! version and those before it, step by step; a newer one it reports and leaves alone.
+//!
+//! | phase of a rollout | reads | writes | an old build may run beside it |
+//! | --- | --- | --- | --- |
+//! | the new build, with [`write_floor`](crate::store::StoreBuilder::write_floor) | old and new | old | yes, and the rollout can be rolled back |
+//! | [`finalize`](crate::Store::finalize), or without the floor | old and new | new | no: it reports what is new, and keeps it |
+//!
+//! A record that is new already is never written in an old version again. All versions of a
+//! record have one key: with a key per version, the old and the new copy of a session could be
+//! changed apart, and an old build would take a newer session for an absent one.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+mod floor;
+mod version;
 
-/// A type whose values are stored. Its schema version is written beside every value.
-///
-/// A value written under another schema version than the one this build names is reported as
-/// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) and left untouched, so raise the version when
-/// the shape changes: an older build then fails loudly instead of reading it wrongly.
-///
-/// ```
-/// use serde::{Deserialize, Serialize};
-/// use steadfast::State;
-///
-/// #[derive(Serialize, Deserialize)]
-/// struct Visit {
-///     pages: u32,
-/// }
-///
-/// impl State for Visit {
-///     const SCHEMA: u16 = 1;
-/// }
-/// ```
-pub trait State: Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// The version of the type's shape, from 1.
-    const SCHEMA: u16;
-
-    /// The layout of the library's own record around the value: kind in the high byte, version in
-    /// the low one. Yours has none.
-    #[doc(hidden)]
-    const LAYOUT: u16 = 0;
-}
+pub(crate) use floor::Floors;
+pub use version::{Downcast, Older, State};
+pub(crate) use version::{read, write};

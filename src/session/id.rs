@@ -35,11 +35,7 @@ impl SessionId {
 
     /// A fresh id from the operating system's random source.
     pub(super) fn generate(principal: Option<&Principal>) -> Result<Self> {
-        let mut secret = [0; Self::SECRET_LEN];
-        getrandom::fill(&mut secret).map_err(|cause| {
-            let detail = "the operating system gave no random bytes; no session was created";
-            Error::new(ErrorKind::Other, detail).caused_by(cause.to_string())
-        })?;
+        let secret = crate::random::bytes()?;
         Ok(Self { secret, tag: principal.map(Principal::tag) })
     }
 

@@ -1,17 +1,15 @@
 use serde::{Deserialize, Serialize};
 
-use crate::State;
+use crate::store::Head;
 
-/// What is stored of a session. The absolute deadline stands in the envelope, the idle one is
-/// the entry's TTL.
+/// What is stored of a session before its state. The absolute deadline stands in the envelope,
+/// the idle one is the entry's TTL.
 #[derive(Serialize, Deserialize)]
-pub(super) struct SessionRecord<T> {
+pub(super) struct SessionHead {
     /// The principal's name and its generation when the session was created.
     pub(super) owner: Option<(String, u64)>,
-    pub(super) state: T,
 }
 
-impl<T: State> State for SessionRecord<T> {
-    const SCHEMA: u16 = T::SCHEMA;
+impl Head for SessionHead {
     const LAYOUT: u16 = 0x0101;
 }

@@ -6,10 +6,10 @@ use crate::backend::{
     Condition, Entry, Error, ErrorKind, Group, Key, Result, Transacted, Ttl, Version, Write,
     Written,
 };
-use crate::store::{self, Limit, Record};
+use crate::store::{self, Carried, Fate, Limit, Opened};
 use crate::{Principal, State, Store};
 
-use super::record::SessionRecord;
+use super::record::SessionHead;
 use super::user::{DeviceRecord, UserRecord};
 use super::{Changed, Device, Session, SessionError, SessionId, SessionsBuilder};
 
@@ -73,9 +73,11 @@ impl<T: State> Sessions<T> {
     /// case nobody holds the id.
     pub async fn create(&self, state: T) -> Result<Session<T>> {
         let id = SessionId::generate(None)?;
-        let record = SessionRecord { owner: None, state };
-        match self.store.write(self.birth(&id, &record)?).await? {
-            Written::Applied { version: Some(version) } => Ok(self.newborn(id, record, version)),
+        let head = SessionHead { owner: None };
+        match self.store.write(self.birth(&id, &head, &state)?).await? {
+            Written::Applied { version: Some(version) } => {
+                Ok(self.newborn(id, head, state, version))
+            }
             _ => Err(collision()),
         }
     }
@@ -95,18 +97,18 @@ impl<T: State> Sessions<T> {
     ) -> Result<Session<T>> {
         let id = SessionId::generate(Some(principal))?;
         let user_key = self.user_key(&id.group())?;
-        let mut record = SessionRecord { owner: Some((principal.name().to_owned(), 0)), state };
+        let mut head = SessionHead { owner: None };
         let mut user_entry = self.store.entry(&user_key).await?;
         let mut turn = None;
         for _attempt in 0..SIGN_IN_ATTEMPTS_MAX {
             let (generation, mut writes) =
                 self.enlist(&id, label, &user_key, user_entry.as_ref()).await?;
-            record.owner = Some((principal.name().to_owned(), generation));
-            writes.push(self.birth(&id, &record)?);
-            match self.store.transact(writes).await? {
+            head.owner = Some((principal.name().to_owned(), generation));
+            writes.push(self.birth(&id, &head, &state)?);
+            match self.store.transact_birth(writes).await? {
                 Transacted::Applied { versions } => {
                     let version = versions.last().copied().flatten().ok_or_else(collision)?;
-                    return Ok(self.newborn(id, record, version));
+                    return Ok(self.newborn(id, head, state, version));
                 }
                 Transacted::Refused { index: 0, current } => user_entry = current,
                 Transacted::Refused { .. } => return Err(collision()),
@@ -129,7 +131,7 @@ impl<T: State> Sessions<T> {
     pub async fn load(&self, id: &SessionId) -> Result<Option<Session<T>>> {
         let Some((_entry, record)) = self.live(id).await? else { return Ok(None) };
         let renewed = self.renew_if_due(id, &record).await;
-        Ok(Some(self.session(id.clone(), record, renewed)))
+        self.session(id.clone(), record, renewed).map(Some)
     }
 
     /// Changes a session's state by a closure, which runs again if others changed it meanwhile;
@@ -146,21 +148,22 @@ impl<T: State> Sessions<T> {
         mut change: impl FnMut(&mut T) -> R,
     ) -> std::result::Result<Changed<R>, SessionError> {
         let (entry, record) = self.live(id).await?.ok_or(SessionError::Gone)?;
-        let before = entry.version;
-        let change = |record: &mut Option<SessionRecord<T>>| {
-            record.as_mut().map(|record| change(&mut record.state))
+        let (before, key) = (entry.version, self.session_key(id)?);
+        let plan = |current: Option<&Entry>| -> std::result::Result<_, SessionError> {
+            let current = current.ok_or(SessionError::Gone)?;
+            let opened =
+                self.store.open::<SessionHead>(&key, current)?.ok_or(SessionError::Gone)?;
+            let mut state = opened.value::<T>()?;
+            let output = change(&mut state);
+            let put = self.store.compose(&key, &opened.head, Some(&state), opened.carried)?;
+            Ok((Some(put.expiring(self.kept)), output))
         };
-        let key = self.session_key(id)?;
-        let updated = self.store.update_from(&key, Some(entry), Some(self.kept), change).await?;
-        match (updated.output, updated.version) {
-            (Some(output), Some(version)) => {
-                if version == before {
-                    self.renew_if_due(id, &record).await;
-                }
-                Ok(Changed { output, version })
-            }
-            _ => Err(SessionError::Gone),
+        let updated = self.store.optimistic(&key, Some(entry), plan, |_| Ok(Fate::Unknown)).await?;
+        let version = updated.version.ok_or(SessionError::Gone)?;
+        if version == before {
+            self.renew_if_due(id, &record).await;
         }
+        Ok(Changed { output: updated.output, version })
     }
 
     /// Ends a session at once. Ending one that is gone is fine. One trip.
@@ -198,14 +201,19 @@ impl<T: State> Sessions<T> {
         let group = principal.group();
         let user_key = self.user_key(&group)?;
         let user_entry = self.store.entry(&user_key).await?;
-        let Some(user) = UserRecord::read(&self.store, user_entry.as_ref())? else {
+        let Some(user) = UserRecord::read(&self.store, &user_key, user_entry.as_ref())? else {
             return Ok(Vec::new());
         };
         let current = current.map(SessionId::digest);
         let entries = self.store.entries(&self.device_keys(&group, &user)?).await?;
         let mut devices = Vec::with_capacity(entries.len());
         for (device, entry) in user.devices.into_iter().zip(entries) {
-            let Some(record) = self.decode_live(entry.as_ref(), Some(user.generation))? else {
+            let Some(record) = self.decode_live(
+                &self.device_key(&group, &device)?,
+                entry.as_ref(),
+                Some(user.generation),
+            )?
+            else {
                 continue;
             };
             devices.push(Device {
@@ -220,34 +228,35 @@ impl<T: State> Sessions<T> {
     }
 
     /// The entry and record of a live session.
-    async fn live(&self, id: &SessionId) -> Result<Option<(Entry, Record<SessionRecord<T>>)>> {
+    async fn live(&self, id: &SessionId) -> Result<Option<(Entry, Opened<SessionHead>)>> {
         let mut keys = vec![self.session_key(id)?];
         let (entry, generation) = if id.is_signed_in() {
             keys.push(self.user_key(&id.group())?);
             let mut entries = self.store.entries(&keys).await?.into_iter();
             let (session, user) = (entries.next().flatten(), entries.next().flatten());
             // Without its principal's record a signed-in session counts as ended: fail safe.
-            let user = UserRecord::read(&self.store, user.as_ref())?;
+            let user = UserRecord::read(&self.store, &keys[1], user.as_ref())?;
             let Some(user) = user else { return Ok(None) };
             (session, Some(user.generation))
         } else {
             (self.store.entry(&keys[0]).await?, None)
         };
         let Some(entry) = entry else { return Ok(None) };
-        let record = self.decode_live(Some(&entry), generation)?;
+        let record = self.decode_live(&keys[0], Some(&entry), generation)?;
         Ok(record.map(|record| (entry, record)))
     }
 
     /// The record, if it is there and of its principal's present generation.
     fn decode_live(
         &self,
+        key: &Key,
         entry: Option<&Entry>,
         generation: Option<u64>,
-    ) -> Result<Option<Record<SessionRecord<T>>>> {
-        let record = entry.map(|entry| self.store.decode::<SessionRecord<T>>(entry));
+    ) -> Result<Option<Opened<SessionHead>>> {
+        let record = entry.map(|entry| self.store.open::<SessionHead>(key, entry));
         let record = record.transpose()?.flatten();
-        let stands = |record: &Record<SessionRecord<T>>| {
-            record.value.owner.as_ref().map(|(_name, generation)| *generation) == generation
+        let stands = |record: &Opened<SessionHead>| {
+            record.head.owner.as_ref().map(|(_name, generation)| *generation) == generation
         };
         Ok(record.filter(stands))
     }
@@ -261,7 +270,7 @@ impl<T: State> Sessions<T> {
         user_key: &Key,
         user_entry: Option<&Entry>,
     ) -> Result<(u64, Vec<Write>)> {
-        let mut user = match UserRecord::read(&self.store, user_entry)? {
+        let mut user = match UserRecord::read(&self.store, user_key, user_entry)? {
             Some(user) => user,
             None => UserRecord::fresh()?,
         };
@@ -272,7 +281,7 @@ impl<T: State> Sessions<T> {
         // The record must outlive every session on it, even one from before a shorter timeout.
         let left = user_entry.and_then(|entry| entry.left).unwrap_or_default();
         let ttl = Ttl::new(left.max(self.absolute.as_duration()).min(Ttl::MAX.as_duration()))?;
-        let put = Write::put(user_key.clone(), self.store.encode(&user)?);
+        let put = self.store.compose::<_, ()>(user_key, &user, None, Carried::default())?;
         let mut writes = vec![put.expiring(ttl).only_if(only_if)];
         writes.extend(evicted.into_iter().map(Write::delete));
         Ok((user.generation, writes))
@@ -293,7 +302,7 @@ impl<T: State> Sessions<T> {
 
     /// Moves the idle deadline if the slack is used up. True if it did. A failure is no failure of
     /// the read it comes with: the next use tries again, and the session tells what is left.
-    async fn renew_if_due(&self, id: &SessionId, record: &Record<SessionRecord<T>>) -> bool {
+    async fn renew_if_due(&self, id: &SessionId, record: &Opened<SessionHead>) -> bool {
         let left = record.left.unwrap_or(Duration::MAX);
         let at_limit = record.limit_left.is_some_and(|limit_left| left >= limit_left);
         if left >= self.idle || at_limit {
@@ -310,41 +319,39 @@ impl<T: State> Sessions<T> {
     fn session(
         &self,
         id: SessionId,
-        record: Record<SessionRecord<T>>,
+        record: Opened<SessionHead>,
         renewed: bool,
-    ) -> Session<T> {
-        Session {
+    ) -> Result<Session<T>> {
+        Ok(Session {
+            state: record.value()?,
             idle_left: self.idle_left(&record, renewed),
             absolute_left: record.limit_left.unwrap_or(self.absolute.as_duration()),
             id,
             version: record.version,
-            principal: record.value.owner.map(|(name, _generation)| name),
-            state: record.value.state,
-        }
+            principal: record.head.owner.map(|(name, _generation)| name),
+        })
     }
 
-    fn idle_left(&self, record: &Record<SessionRecord<T>>, renewed: bool) -> Duration {
+    fn idle_left(&self, record: &Opened<SessionHead>, renewed: bool) -> Duration {
         let left = if renewed { self.idle } else { record.left.unwrap_or(self.idle) };
         left.min(self.idle).min(record.limit_left.unwrap_or(Duration::MAX))
     }
 
     /// The write that creates a session, and only creates it.
-    fn birth(&self, id: &SessionId, record: &SessionRecord<T>) -> Result<Write> {
-        let bytes = self
-            .store
-            .encode_as::<SessionRecord<T>>(record, Some(Limit::from_now(self.absolute)))?;
-        let put = Write::put(self.session_key(id)?, bytes);
+    fn birth(&self, id: &SessionId, head: &SessionHead, state: &T) -> Result<Write> {
+        let carried = Carried::limited(Limit::from_now(self.absolute));
+        let put = self.store.compose(&self.session_key(id)?, head, Some(state), carried)?;
         Ok(put.expiring(self.kept).only_if(Condition::Absent))
     }
 
-    fn newborn(&self, id: SessionId, record: SessionRecord<T>, version: Version) -> Session<T> {
+    fn newborn(&self, id: SessionId, head: SessionHead, state: T, version: Version) -> Session<T> {
         Session {
             id,
             version,
-            principal: record.owner.map(|(name, _generation)| name),
+            principal: head.owner.map(|(name, _generation)| name),
             idle_left: self.idle.min(self.absolute.as_duration()),
             absolute_left: self.absolute.as_duration(),
-            state: record.state,
+            state,
         }
     }
 
@@ -386,8 +393,8 @@ impl<T> fmt::Debug for Sessions<T> {
 }
 
 /// Since the session was created, on the store's clock.
-fn lived<T>(record: &Record<T>) -> Duration {
-    let life = record.limit.map_or(Duration::ZERO, |limit| limit.life.as_duration());
+fn lived(record: &Opened<SessionHead>) -> Duration {
+    let life = record.carried.limit.map_or(Duration::ZERO, |limit| limit.life.as_duration());
     life.saturating_sub(record.limit_left.unwrap_or_default())
 }
 

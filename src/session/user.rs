@@ -3,8 +3,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::backend::{Entry, Error, ErrorKind, Result, Ttl};
-use crate::{State, Store, store};
+use crate::backend::{Entry, Key, Result, Ttl};
+use crate::store::Head;
+use crate::{Store, store};
 
 /// One principal's sessions, as [`Sessions::devices`](super::Sessions::devices) lists them. It
 /// names the session by a hash, never by its id.
@@ -50,22 +51,21 @@ impl DeviceRecord {
     }
 }
 
-impl State for UserRecord {
-    const SCHEMA: u16 = 1;
+impl Head for UserRecord {
     const LAYOUT: u16 = 0x0201;
 }
 
 impl UserRecord {
     /// Reads it from its entry, without the devices whose absolute timeout has passed. `None` for
     /// no entry.
-    pub(super) fn read(store: &Store, entry: Option<&Entry>) -> Result<Option<Self>> {
-        let Some(record) = entry.map(|entry| store.decode::<Self>(entry)).transpose()?.flatten()
+    pub(super) fn read(store: &Store, key: &Key, entry: Option<&Entry>) -> Result<Option<Self>> {
+        let Some(record) = entry.map(|entry| store.open::<Self>(key, entry)).transpose()?.flatten()
         else {
             return Ok(None);
         };
         let written_us = record.version.get();
         let now_us = store::now_us(record.version, record.age);
-        let mut user = record.value;
+        let mut user = record.head;
         for device in &mut user.devices {
             device.born_us = if device.born_us == 0 { written_us } else { device.born_us };
         }
@@ -75,10 +75,7 @@ impl UserRecord {
 
     /// No sessions, and a generation that none ever had.
     pub(super) fn fresh() -> Result<Self> {
-        let generation = getrandom::u64().map_err(|cause| {
-            let detail = "the operating system gave no random bytes; nothing was changed";
-            Error::new(ErrorKind::Other, detail).caused_by(cause.to_string())
-        })?;
+        let generation = crate::random::number()?;
         Ok(Self { generation, devices: Vec::new() })
     }
 }

@@ -55,7 +55,7 @@ impl Codec {
         Err(Error::new(ErrorKind::Corrupt, detail))
     }
 
-    pub(super) fn encode(self, value: &impl Serialize, out: Vec<u8>) -> Result<Vec<u8>> {
+    pub(crate) fn encode(self, value: &impl Serialize, out: Vec<u8>) -> Result<Vec<u8>> {
         match self {
             Self::Postcard => postcard::to_extend(value, out).map_err(unencodable),
             #[cfg(feature = "bincode")]
@@ -75,7 +75,7 @@ impl Codec {
     }
 
     /// Reads exactly one value; left-over bytes are an error.
-    pub(super) fn decode<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T> {
+    pub(crate) fn decode<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T> {
         let (value, rest) = match self {
             Self::Postcard => postcard::take_from_bytes(bytes).map_err(undecodable)?,
             #[cfg(feature = "bincode")]

@@ -4,12 +4,21 @@
 //! [`Backend`](crate::backend::Backend). It is cheap to clone.
 
 mod codec;
+mod config;
 mod envelope;
 mod handle;
 mod record;
+mod seal;
+mod typed;
+mod update;
 
 pub use codec::Codec;
+pub use config::StoreBuilder;
 pub(crate) use envelope::{Limit, now_us};
-pub(crate) use handle::contended;
-pub use handle::{Store, StoreBuilder, Updated};
+pub use handle::Store;
 pub use record::Record;
+pub(crate) use record::{Carried, Head, Opened};
+#[cfg(feature = "encrypt")]
+pub use seal::SealingKeys;
+pub use update::Updated;
+pub(crate) use update::{Fate, contended};

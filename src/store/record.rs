@@ -1,12 +1,19 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::backend::Version;
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
+use crate::backend::{Result, Version};
+use crate::{State, schema};
+
+use super::Codec;
 use super::envelope::Limit;
 
 /// A stored value with what the store says of it. `Debug` does not show the value.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Record<T> {
     /// The value.
     pub value: T,
@@ -16,10 +23,6 @@ pub struct Record<T> {
     pub age: Duration,
     /// Time to live, never overstated; `None` if it does not expire.
     pub left: Option<Duration>,
-    /// Time to its absolute deadline, whatever touches and updates do; `None` if it has none.
-    pub limit_left: Option<Duration>,
-    /// The absolute deadline itself, to be carried over to the next write of this record.
-    pub(crate) limit: Option<Limit>,
 }
 
 impl<T> fmt::Debug for Record<T> {
@@ -28,7 +31,51 @@ impl<T> fmt::Debug for Record<T> {
             .field("version", &self.version)
             .field("age", &self.age)
             .field("left", &self.left)
-            .field("limit_left", &self.limit_left)
             .finish_non_exhaustive()
+    }
+}
+
+/// The library's own part of a record, before the user's value.
+pub(crate) trait Head: Serialize + DeserializeOwned {
+    /// Kind in the high byte, version in the low one.
+    const LAYOUT: u16;
+}
+
+/// A record of the library's. The value is decoded when it is asked for: not every reader needs
+/// it, and not every record has one.
+pub(crate) struct Opened<H> {
+    pub(crate) head: H,
+    pub(super) codec: Codec,
+    pub(super) value: Bytes,
+    pub(crate) version: Version,
+    pub(crate) age: Duration,
+    pub(crate) left: Option<Duration>,
+    /// Time to its absolute deadline, whatever touches and updates do; `None` if it has none.
+    pub(crate) limit_left: Option<Duration>,
+    pub(crate) carried: Carried,
+}
+
+impl<H> Opened<H> {
+    /// # Errors
+    ///
+    /// `Corrupt` if it is not a `T` of a version that this build reads.
+    pub(crate) fn value<T: State>(&self) -> Result<T> {
+        schema::read(self.codec, self.carried.schema, &self.value)
+    }
+}
+
+/// What the next write of a record takes over from the last.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Carried {
+    /// The absolute deadline.
+    pub(crate) limit: Option<Limit>,
+    /// The version its value has: it is not written under an earlier one again.
+    pub(super) schema: u16,
+}
+
+impl Carried {
+    /// For a new record whose life is limited.
+    pub(crate) fn limited(limit: Limit) -> Self {
+        Self { limit: Some(limit), schema: 0 }
     }
 }

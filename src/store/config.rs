@@ -1,0 +1,89 @@
+use std::sync::Arc;
+
+use crate::State;
+use crate::backend::{Backend, Error, ErrorKind, Namespace, Result};
+use crate::schema::Floors;
+
+#[cfg(feature = "encrypt")]
+use super::SealingKeys;
+use super::handle::Inner;
+use super::seal::Sealing;
+use super::{Codec, Store};
+
+/// Settings of a [`Store`].
+#[derive(Debug)]
+pub struct StoreBuilder {
+    backend: Arc<dyn Backend>,
+    namespace: String,
+    codec: Codec,
+    sealing: Sealing,
+    floors: Floors,
+}
+
+impl StoreBuilder {
+    pub(super) fn new(backend: Arc<dyn Backend>) -> Self {
+        Self {
+            backend,
+            namespace: "app".to_owned(),
+            codec: Codec::default(),
+            sealing: Sealing::default(),
+            floors: Floors::default(),
+        }
+    }
+
+    /// What all keys start with, `app` by default. Give each service on a shared store its own.
+    #[must_use]
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// How values are written; values in other codecs stay readable.
+    #[must_use]
+    pub fn codec(mut self, codec: Codec) -> Self {
+        self.codec = codec;
+        self
+    }
+
+    /// Encrypts every record: sessions, idempotency answers and records of your own. Keys of
+    /// records are not encrypted; the library's own hold hashes only.
+    #[cfg(feature = "encrypt")]
+    #[must_use]
+    pub fn sealed(mut self, keys: SealingKeys) -> Self {
+        self.sealing = Sealing::Sealed(keys);
+        self
+    }
+
+    /// Goes on writing new records of `T` under an earlier version, by
+    /// [`State::downcast`], so that builds which know no later one can run beside this one, and
+    /// this one can be rolled back. [`Store::finalize`] ends it.
+    #[must_use]
+    pub fn write_floor<T: State>(mut self, schema: u16) -> Self {
+        self.floors.set::<T>(schema);
+        self
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] if the namespace is not 1 to 40 characters of `[A-Za-z0-9._:-]`.
+    pub fn build(self) -> Result<Store> {
+        if self.namespace.len() > NAMESPACE_LEN_MAX {
+            let detail = format!("a store's namespace has 1 to {NAMESPACE_LEN_MAX} characters");
+            return Err(Error::new(ErrorKind::Invalid, detail));
+        }
+        let namespace = Namespace::new(&self.namespace)?.child("v1")?;
+        Ok(Store(Arc::new(Inner {
+            backend: self.backend,
+            namespace,
+            codec: self.codec,
+            sealing: self.sealing,
+            floors: self.floors,
+            turns: Default::default(),
+        })))
+    }
+}
+
+/// Leaves room for `:v1:KIND` in a backend namespace.
+const NAMESPACE_LEN_MAX: usize = 40;

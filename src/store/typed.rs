@@ -1,0 +1,117 @@
+//! Values into enveloped bytes and back.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::backend::{Entry, Error, ErrorKind, Key, Result, Write};
+use crate::{State, Store, schema};
+
+use super::envelope::{self, HEADER_LEN, Header, Limit, now_us};
+use super::record::{Carried, Head, Opened};
+use super::{Codec, Record};
+
+/// The layout of records that are a value and nothing else.
+pub(super) const PLAIN: u16 = 0;
+
+/// An entry out of its envelope.
+pub(super) struct Unwrapped {
+    pub(super) header: Header,
+    pub(super) payload: Bytes,
+    /// With its birth filled in.
+    limit: Option<Limit>,
+    limit_left: Option<Duration>,
+}
+
+impl Store {
+    /// The write that stores a value under a key: make it conditional, give it a time to live,
+    /// send it with [`write`](Store::write) or in a [`transact`](Store::transact).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] if the codec cannot encode the value, [`ErrorKind::Unsupported`] if
+    /// a [write floor](super::StoreBuilder::write_floor) asks for a version that its type cannot
+    /// write.
+    pub fn put<T: State>(&self, key: &Key, value: &T) -> Result<Write> {
+        let schema = self.0.floors.of::<T>();
+        let out = schema::write(self.0.codec, schema, value, vec![0; HEADER_LEN])?;
+        self.wrap(key, self.header(schema, PLAIN, None), out)
+    }
+
+    /// Reads an entry of a key back.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Corrupt`] if the bytes are damaged, foreign, not a `T`, or of a schema version
+    /// that this build does not read. The record stays as it is.
+    pub fn decode<T: State>(&self, key: &Key, entry: &Entry) -> Result<Record<T>> {
+        let Unwrapped { header, payload, .. } = self.unwrap(key, entry, PLAIN)?;
+        let value = schema::read(header.codec, header.schema, &payload)?;
+        Ok(Record { value, version: entry.version, age: entry.age, left: entry.left })
+    }
+
+    /// The write that stores a record of the library's: its own part, and the user's value if
+    /// there is one.
+    pub(crate) fn compose<H: Head, T: State>(
+        &self,
+        key: &Key,
+        head: &H,
+        value: Option<&T>,
+        carried: Carried,
+    ) -> Result<Write> {
+        let mut out = vec![0; HEADER_LEN + 4];
+        out = Codec::Postcard.encode(head, out)?;
+        let head_len = u32::try_from(out.len() - HEADER_LEN - 4).unwrap_or(u32::MAX);
+        out[HEADER_LEN..HEADER_LEN + 4].copy_from_slice(&head_len.to_be_bytes());
+        let schema = value.map_or(0, |_| self.0.floors.of::<T>().max(carried.schema));
+        if let Some(value) = value {
+            out = schema::write(self.0.codec, schema, value, out)?;
+        }
+        self.wrap(key, self.header(schema, H::LAYOUT, carried.limit), out)
+    }
+
+    /// Reads a record of the library's; `None` if its absolute deadline has passed.
+    pub(crate) fn open<H: Head>(&self, key: &Key, entry: &Entry) -> Result<Option<Opened<H>>> {
+        let unwrapped = self.unwrap(key, entry, H::LAYOUT)?;
+        if unwrapped.limit_left.is_some_and(|left| left.is_zero()) {
+            return Ok(None);
+        }
+        let (head, value) = envelope::split(&unwrapped.payload)?;
+        Ok(Some(Opened {
+            head: Codec::Postcard.decode(&head)?,
+            codec: unwrapped.header.codec,
+            value,
+            version: entry.version,
+            age: entry.age,
+            left: [entry.left, unwrapped.limit_left].into_iter().flatten().min(),
+            limit_left: unwrapped.limit_left,
+            carried: Carried { limit: unwrapped.limit, schema: unwrapped.header.schema },
+        }))
+    }
+
+    pub(super) fn header(&self, schema: u16, layout: u16, limit: Option<Limit>) -> Header {
+        Header { codec: self.0.codec, schema, layout, limit }
+    }
+
+    /// Puts a payload, which stands behind the place of its header, into its envelope.
+    pub(super) fn wrap(&self, key: &Key, header: Header, mut out: Vec<u8>) -> Result<Write> {
+        header.put(self.0.sealing.format(), &mut out);
+        let bytes = envelope::guard(self.0.sealing.close(key, out)?)?;
+        Ok(Write::put(key.clone(), bytes))
+    }
+
+    pub(super) fn unwrap(&self, key: &Key, entry: &Entry, layout: u16) -> Result<Unwrapped> {
+        let (header, format, payload) = Header::take(&entry.value)?;
+        if header.layout != layout {
+            let detail =
+                "the record is of another kind, or of a newer version; it is left as it is";
+            return Err(Error::new(ErrorKind::Corrupt, detail));
+        }
+        let payload = self.0.sealing.open(key, format, &entry.value, payload)?;
+        let written_us = entry.version.get();
+        let limit = header.limit.map(|limit| limit.born_by(written_us));
+        let now_us = now_us(entry.version, entry.age);
+        let limit_left = limit.map(|limit| limit.left(written_us, now_us));
+        Ok(Unwrapped { header, payload, limit, limit_left })
+    }
+}

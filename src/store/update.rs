@@ -1,0 +1,173 @@
+//! Changes that lose nothing to each other.
+
+use tokio::sync::MutexGuard;
+
+use crate::backend::{
+    Condition, Entry, Error, ErrorKind, Key, Result, Transacted, Ttl, Version, Write, Written,
+};
+use crate::{State, Store, schema};
+
+use super::envelope::HEADER_LEN;
+use super::handle::TURNS;
+use super::typed::{PLAIN, Unwrapped};
+
+/// How often an update is tried again after a lost race. Every lost race means that another
+/// writer of the same record got through, so this is the number of writers that may collide.
+pub(crate) const UPDATE_ATTEMPTS_MAX: usize = 256;
+
+/// What an update came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Updated<R> {
+    /// What the closure returned on the run that counted.
+    pub output: R,
+    /// The version the record has now; `None` if it is absent.
+    pub version: Option<Version>,
+}
+
+/// What became of a write whose reply was lost, as what is there now tells.
+pub(crate) enum Fate {
+    /// It was made, and this is the version it left.
+    Applied(Version),
+    /// It was not made, and never will be.
+    Lost,
+    /// It cannot be told.
+    Unknown,
+}
+
+impl Store {
+    /// Changes a record by a closure: load, change, save if nobody else saved meanwhile, else run
+    /// the closure again on what they saved. No update is lost.
+    ///
+    /// The closure sees `None` for an absent record and leaves `None` to remove it. If the bytes
+    /// come out as they were, nothing is written, no deadline either. Otherwise the record lives
+    /// for `ttl` from now, or until it is removed if that is `None`, whatever it had before. The
+    /// closure may run several times, so it should only touch the state and build its output.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Contended`] after 256 lost races; otherwise as [`get`](Store::get) and
+    /// [`write`](Store::write). A record that cannot be read is never overwritten.
+    pub async fn update<T: State, R>(
+        &self,
+        key: &Key,
+        ttl: Option<Ttl>,
+        mut change: impl FnMut(&mut Option<T>) -> R,
+    ) -> Result<Updated<R>> {
+        let current = self.entry(key).await?;
+        let plan = |current: Option<&Entry>| self.plan(key, ttl, current, &mut change);
+        self.optimistic(key, current, plan, |_now| Ok(Fate::Unknown)).await
+    }
+
+    /// Runs the closure on a decoded entry: the write that it comes to, if any, and its output.
+    fn plan<T: State, R>(
+        &self,
+        key: &Key,
+        ttl: Option<Ttl>,
+        current: Option<&Entry>,
+        change: &mut impl FnMut(&mut Option<T>) -> R,
+    ) -> Result<(Option<Write>, R)> {
+        let before = current.map(|entry| self.unwrap(key, entry, PLAIN)).transpose()?;
+        let read = |before: &Unwrapped| {
+            schema::read::<T>(before.header.codec, before.header.schema, &before.payload)
+        };
+        let mut value = before.as_ref().map(read).transpose()?;
+        let output = change(&mut value);
+        let Some(value) = value else {
+            return Ok((current.map(|_entry| Write::delete(key.clone())), output));
+        };
+        let found = before.as_ref().map_or(0, |before| before.header.schema);
+        let schema = self.0.floors.of::<T>().max(found);
+        let out = schema::write(self.0.codec, schema, &value, vec![0; HEADER_LEN])?;
+        let header = self.header(schema, PLAIN, None);
+        let same = before
+            .is_some_and(|before| before.header == header && before.payload == out[HEADER_LEN..]);
+        let write = if same { None } else { Some(self.wrap(key, header, out)?) };
+        Ok((write.map(|write| ttl.into_iter().fold(write, Write::expiring)), output))
+    }
+
+    /// Plans a write on what is there and makes it if that is still there, else plans again on
+    /// what won. `plan` gives no write where none is needed; the condition is set here. `fate`
+    /// tells from what is there whether a write of ours whose reply was lost was made.
+    pub(crate) async fn optimistic<R, E: From<Error>>(
+        &self,
+        key: &Key,
+        mut current: Option<Entry>,
+        mut plan: impl FnMut(Option<&Entry>) -> std::result::Result<(Option<Write>, R), E>,
+        fate: impl Fn(Option<&Entry>) -> Result<Fate>,
+    ) -> std::result::Result<Updated<R>, E> {
+        let mut turn = None;
+        for _attempt in 0..UPDATE_ATTEMPTS_MAX {
+            let (write, output) = plan(current.as_ref())?;
+            let seen = current.as_ref().map(|entry| entry.version);
+            let Some(write) = write else { return Ok(Updated { output, version: seen }) };
+            let only_if = seen.map_or(Condition::Absent, Condition::VersionIs);
+            match self.write_settled(write.only_if(only_if), &fate).await? {
+                Written::Applied { version } => return Ok(Updated { output, version }),
+                Written::Refused { current: winner } => current = winner,
+            }
+            if turn.is_none() {
+                turn = Some(self.turn(key).await);
+                current = self.entry(key).await?;
+            }
+        }
+        Err(contended(UPDATE_ATTEMPTS_MAX).into())
+    }
+
+    /// A conditional write; it is made twice if the first reply was lost.
+    async fn write_settled(
+        &self,
+        write: Write,
+        fate: impl Fn(Option<&Entry>) -> Result<Fate>,
+    ) -> Result<Written> {
+        let error = match self.write(write.clone()).await {
+            Err(error) if error.is_ambiguous() => error,
+            answer => return answer,
+        };
+        match self.write(write).await {
+            Ok(Written::Refused { current }) => match fate(current.as_ref())? {
+                Fate::Applied(version) => Ok(Written::Applied { version: Some(version) }),
+                Fate::Lost => Ok(Written::Refused { current }),
+                Fate::Unknown => Err(error),
+            },
+            Ok(applied) => Ok(applied),
+            Err(_again) => Err(error),
+        }
+    }
+
+    /// A transaction whose last write makes a record under a key that nobody else can know; it is
+    /// made twice if the first reply was lost. Applied only tells the version of that record.
+    pub(crate) async fn transact_birth(&self, writes: Vec<Write>) -> Result<Transacted> {
+        let Some(born) = writes.last().map(|write| write.key().clone()) else {
+            return Err(Error::new(ErrorKind::Invalid, "a transaction needs a write"));
+        };
+        let error = match self.transact(writes.clone()).await {
+            Err(error) if error.is_ambiguous() => error,
+            answer => return answer,
+        };
+        let again = self.transact(writes).await.map_err(|_again| error)?;
+        if let Transacted::Refused { .. } = again
+            && let Some(entry) = self.entry(&born).await?
+        {
+            return Ok(Transacted::Applied { versions: vec![Some(entry.version)] });
+        }
+        Ok(again)
+    }
+
+    /// Waits until it is this caller's turn, among those of this process that lost a race for the
+    /// same record. Who loses a second one is among strangers; without this, a hundred updates at
+    /// once would take thousands of attempts.
+    pub(crate) async fn turn(&self, key: &Key) -> MutexGuard<'_, ()> {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(key.as_str().as_bytes());
+        self.0.turns[hasher.finalize() as usize % TURNS].lock().await
+    }
+}
+
+/// The end of an optimistic loop.
+pub(crate) fn contended(attempts: usize) -> Error {
+    let detail = format!(
+        "{attempts} attempts met a newer version each time; nothing was changed; try \
+         again, or spread the state over more records"
+    );
+    Error::new(ErrorKind::Contended, detail)
+}
