@@ -173,7 +173,15 @@ impl Problem {
 impl From<SessionError> for Problem {
     fn from(error: SessionError) -> Self {
         match error {
-            SessionError::Gone => Self::invalid_token(),
+            SessionError::Gone(_) => Self::invalid_token(),
+            SessionError::Changed => {
+                let detail = "the session was changed by another request; load it again";
+                Self::new(StatusCode::CONFLICT, detail).kind("session-changed")
+            }
+            SessionError::LimitReached { .. } => {
+                let detail = "too many sessions are open; log out on another device first";
+                Self::new(StatusCode::CONFLICT, detail).kind("session-limit")
+            }
             SessionError::Store(error) => error.into(),
         }
     }

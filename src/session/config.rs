@@ -4,16 +4,32 @@ use std::time::Duration;
 use crate::backend::{Error, ErrorKind, Result, Transactions, Ttl};
 use crate::{State, Store};
 
-use super::Sessions;
+use super::event::Listener;
+use super::{SessionEvent, Sessions};
 
-/// Settings of [`Sessions`]. The defaults: idle 30 minutes, absolute 12 hours, at most 256
-/// sessions a principal.
+/// What happens to a sign-in of a principal that has as many sessions as it may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AtLimit {
+    /// The oldest session ends.
+    #[default]
+    EvictOldest,
+    /// The sign-in fails with [`SessionError::LimitReached`](super::SessionError::LimitReached).
+    Refuse,
+}
+
+/// Settings of [`Sessions`]. The defaults: idle 30 minutes, absolute 12 hours, renewal of the id
+/// after 1 hour with a grace of 10 seconds, at most 256 sessions a principal, 64 KiB a session.
 #[derive(Debug)]
 pub struct SessionsBuilder<T> {
     store: Store,
     idle: Duration,
     absolute: Duration,
+    renewal: Duration,
+    grace: Duration,
     per_principal_max: usize,
+    at_limit: AtLimit,
+    size_max: usize,
+    listener: Option<Listener>,
     state: PhantomData<fn() -> T>,
 }
 
@@ -24,7 +40,12 @@ impl<T: State> SessionsBuilder<T> {
             store,
             idle: MINUTE * 30,
             absolute: MINUTE * 60 * 12,
+            renewal: MINUTE * 60,
+            grace: Duration::from_secs(10),
             per_principal_max: 256,
+            at_limit: AtLimit::default(),
+            size_max: 64 << 10,
+            listener: None,
             state: PhantomData,
         }
     }
@@ -45,10 +66,48 @@ impl<T: State> SessionsBuilder<T> {
         self
     }
 
-    /// How many sessions one principal may have at once; a new one beyond that ends the oldest.
+    /// How old a session's id becomes before [`Session::renewal_due`](super::Session::renewal_due)
+    /// asks for a new one.
+    #[must_use]
+    pub fn renewal(mut self, renewal: Duration) -> Self {
+        self.renewal = renewal;
+        self
+    }
+
+    /// How long the old id still finds the session after
+    /// [`Rotation::Renewal`](super::Rotation::Renewal).
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// How many sessions one principal may have at once, also if many sign in at the same time.
     #[must_use]
     pub fn per_principal_max(mut self, sessions: usize) -> Self {
         self.per_principal_max = sessions;
+        self
+    }
+
+    /// What happens to the next sign-in then.
+    #[must_use]
+    pub fn at_limit(mut self, at_limit: AtLimit) -> Self {
+        self.at_limit = at_limit;
+        self
+    }
+
+    /// How many bytes a session may take in the store.
+    #[must_use]
+    pub fn size_max(mut self, bytes: usize) -> Self {
+        self.size_max = bytes;
+        self
+    }
+
+    /// Tells what happens to sessions: for an audit log, or to close a web socket. It is called
+    /// within the call that makes it happen, so it should hand over and return.
+    #[must_use]
+    pub fn on_event(mut self, listener: impl Fn(&SessionEvent) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Listener::new(listener));
         self
     }
 
@@ -56,7 +115,8 @@ impl<T: State> SessionsBuilder<T> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for a timeout of zero or over ten years or a limit of
+    /// [`ErrorKind::Invalid`] for a timeout or grace of zero or over ten years, or a limit of
+    /// sessions that the backend cannot hold, and
     /// [`ErrorKind::Unsupported`] if the backend lacks transactions within a group or versions
     /// from its own clock.
     pub fn build(self) -> Result<Sessions<T>> {
@@ -66,20 +126,26 @@ impl<T: State> SessionsBuilder<T> {
                           from its clock; choose another backend";
             return Err(Error::new(ErrorKind::Unsupported, detail));
         }
-        // The whole list is asked for at once, and changes together with a new session.
-        let listed_max = capabilities.batch_len_max.saturating_sub(2);
+        // The whole list is asked for at once; beside evictions, four records change together.
+        let listed_max = capabilities.batch_len_max.saturating_sub(4);
         if !(1..=listed_max).contains(&self.per_principal_max) {
             let detail = format!("a principal may have 1 to {listed_max} sessions on this backend");
             return Err(Error::new(ErrorKind::Invalid, detail));
         }
         let (idle, absolute) = (Ttl::new(self.idle)?, Ttl::new(self.absolute)?);
+        let (renewal, grace) = (Ttl::new(self.renewal)?, Ttl::new(self.grace)?);
         let idle = idle.as_duration();
         let slack = (idle / 10).min(Duration::from_secs(60));
         Ok(Sessions {
             idle,
             kept: Ttl::new((idle + slack).min(absolute.as_duration()))?,
             absolute,
+            renewal: renewal.as_duration(),
+            grace,
             per_principal_max: self.per_principal_max,
+            at_limit: self.at_limit,
+            size_max: self.size_max,
+            listener: self.listener,
             store: self.store,
             state: self.state,
         })

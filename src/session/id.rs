@@ -35,8 +35,32 @@ impl SessionId {
 
     /// A fresh id from the operating system's random source.
     pub(super) fn generate(principal: Option<&Principal>) -> Result<Self> {
-        let secret = crate::random::bytes()?;
-        Ok(Self { secret, tag: principal.map(Principal::tag) })
+        Self::random(principal.map(Principal::tag))
+    }
+
+    /// A fresh id for the same session.
+    pub(super) fn next(&self) -> Result<Self> {
+        Self::random(self.tag)
+    }
+
+    fn random(tag: Option<Tag>) -> Result<Self> {
+        Ok(Self { secret: crate::random::bytes()?, tag })
+    }
+
+    /// The secret of the id that follows this one, so that only who has this one can read it: a
+    /// one-time pad, since an id is followed once.
+    pub(super) fn pad(&self, next: &Self) -> [u8; Self::SECRET_LEN] {
+        let mut padded = self.digest_for(b"steadfast session successor\0");
+        for (byte, secret) in padded.iter_mut().zip(next.secret) {
+            *byte ^= secret;
+        }
+        padded
+    }
+
+    /// The id that follows this one.
+    pub(super) fn unpad(&self, padded_secret: [u8; Self::SECRET_LEN]) -> Self {
+        let secret = self.pad(&Self { secret: padded_secret, tag: self.tag });
+        Self { secret, tag: self.tag }
     }
 
     /// The text form, for a cookie or a token. Whoever has it has the session.
@@ -61,12 +85,17 @@ impl SessionId {
         text::encode(&self.hash())
     }
 
+    /// Eight characters that stand for it in events and logs.
+    pub(crate) fn short(&self) -> String {
+        self.digest()[..8].to_owned()
+    }
+
     fn hash(&self) -> [u8; 32] {
-        Sha256::new()
-            .chain_update(b"steadfast session\0")
-            .chain_update(self.secret)
-            .finalize()
-            .into()
+        self.digest_for(b"steadfast session\0")
+    }
+
+    fn digest_for(&self, purpose: &[u8]) -> [u8; 32] {
+        Sha256::new().chain_update(purpose).chain_update(self.secret).finalize().into()
     }
 }
 
@@ -94,7 +123,7 @@ impl FromStr for SessionId {
 
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SessionId(#{})", &self.digest()[..8])
+        write!(f, "SessionId(#{})", self.short())
     }
 }
 
@@ -110,6 +139,16 @@ mod tests {
             assert_eq!(id.expose().parse::<SessionId>().unwrap(), id);
             assert_ne!(SessionId::generate(principal).unwrap(), id);
         }
+    }
+
+    #[test]
+    fn a_successor_is_read_with_the_old_id_only() {
+        let old = SessionId::generate(Some(&Principal::new("alice").unwrap())).unwrap();
+        let new = old.next().unwrap();
+        let padded = old.pad(&new);
+        assert_ne!(padded, new.secret);
+        assert_eq!(old.unpad(padded), new);
+        assert_ne!(new.unpad(padded), new);
     }
 
     #[test]

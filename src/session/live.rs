@@ -5,17 +5,20 @@ use thiserror::Error as ThisError;
 
 use crate::backend::{Error, Version};
 
-use super::SessionId;
+use super::{Attributes, SessionId};
 
-/// A live session as it was loaded or created. `Debug` shows neither id nor state.
+/// A live session as it was loaded or created. `Debug` shows neither id nor content.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Session<T> {
-    /// Its secret name.
+    /// Its secret name. If it is not the one that was asked for, the session got a new one
+    /// meanwhile: hand it over again.
     pub id: SessionId,
     /// What it holds.
     pub state: T,
-    /// The version of the write that made this state.
+    /// What it holds besides.
+    pub attributes: Attributes,
+    /// The version of the write that made this content.
     pub version: Version,
     /// The name of the principal it belongs to; `None` if it is anonymous.
     pub principal: Option<String>,
@@ -23,6 +26,9 @@ pub struct Session<T> {
     pub idle_left: Duration,
     /// Time until it ends in any case.
     pub absolute_left: Duration,
+    /// True if its id is older than the renewal timeout: call
+    /// [`rotate`](super::Sessions::rotate).
+    pub renewal_due: bool,
 }
 
 impl<T> fmt::Debug for Session<T> {
@@ -36,6 +42,37 @@ impl<T> fmt::Debug for Session<T> {
     }
 }
 
+/// What is under an id.
+#[derive(Clone, Debug)]
+pub enum Found<T> {
+    /// A live session.
+    Live(Session<T>),
+    /// None (any more).
+    Ended(Ended),
+}
+
+impl<T> Found<T> {
+    /// The session, if it is live.
+    pub fn live(self) -> Option<Session<T>> {
+        match self {
+            Self::Live(session) => Some(session),
+            Self::Ended(_) => None,
+        }
+    }
+}
+
+/// Why there is no session under an id, as far as the store can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It expired, was logged out, had to make room for another one, or never was.
+    Missing,
+    /// All sessions of its principal were ended.
+    Revoked,
+    /// It goes on under another id, which whoever changed it has. Do not remove a cookie: the
+    /// browser may have the new one already.
+    RotatedOut,
+}
+
 /// What an update of a session came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Changed<R> {
@@ -45,13 +82,23 @@ pub struct Changed<R> {
     pub version: Version,
 }
 
-/// Why a session was not changed.
+/// Why a session was not changed or created. Nothing was written, unless the store's error is
+/// ambiguous.
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum SessionError {
-    /// It has ended: logged out, expired, revoked, or never there. Nothing was written.
+    /// There is none (any more).
     #[error("the session is gone; start a new one")]
-    Gone,
+    Gone(Ended),
+    /// An attribute is not what the edit [expected](super::Edit::expect).
+    #[error("the session was changed meanwhile; load it again")]
+    Changed,
+    /// The principal has as many sessions as it may have, and none is ended for a new one.
+    #[error("{live} sessions are open already; end one first")]
+    LimitReached {
+        /// How many are live.
+        live: usize,
+    },
     /// The store did not do it.
     #[error(transparent)]
     Store(#[from] Error),

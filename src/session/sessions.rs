@@ -3,18 +3,17 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use crate::backend::{
-    Condition, Entry, Error, ErrorKind, Group, Key, Result, Transacted, Ttl, Version, Write,
-    Written,
+    Condition, Error, ErrorKind, Group, Key, Result, Ttl, Version, Write, Written,
 };
-use crate::store::{self, Carried, Fate, Limit, Opened};
-use crate::{Principal, State, Store};
+use crate::store::{self, Carried, Limit, Opened};
+use crate::{State, Store};
 
-use super::record::SessionHead;
-use super::user::{DeviceRecord, UserRecord};
-use super::{Changed, Device, Session, SessionError, SessionId, SessionsBuilder};
-
-/// How often a sign-in is tried again when others sign in, or out, as the same principal.
-const SIGN_IN_ATTEMPTS_MAX: usize = 256;
+use super::event::Listener;
+use super::lookup::Current;
+use super::record::{Live, Marks, Owner, SessionHead};
+use super::{
+    AtLimit, Attributes, Found, Happening, Session, SessionEvent, SessionId, SessionsBuilder,
+};
 
 /// Typed sessions in a [`Store`].
 ///
@@ -55,7 +54,12 @@ pub struct Sessions<T> {
     /// The TTL of a session's entry: the idle timeout plus the slack that spares most renewals.
     pub(super) kept: Ttl,
     pub(super) absolute: Ttl,
+    pub(super) renewal: Duration,
+    pub(super) grace: Ttl,
     pub(super) per_principal_max: usize,
+    pub(super) at_limit: AtLimit,
+    pub(super) size_max: usize,
+    pub(super) listener: Option<Listener>,
     pub(super) state: PhantomData<fn() -> T>,
 }
 
@@ -69,56 +73,20 @@ impl<T: State> Sessions<T> {
     ///
     /// # Errors
     ///
-    /// What the store says; nothing is created then, unless the error is ambiguous, and in that
-    /// case nobody holds the id.
+    /// What the store says, and [`ErrorKind::TooLarge`] beyond
+    /// [`size_max`](SessionsBuilder::size_max). Nothing is created then, unless the error is
+    /// ambiguous, and in that case nobody holds the id.
     pub async fn create(&self, state: T) -> Result<Session<T>> {
         let id = SessionId::generate(None)?;
-        let head = SessionHead { owner: None };
-        match self.store.write(self.birth(&id, &head, &state)?).await? {
+        let live = Live::new(None);
+        let birth = self.birth(&id, &live, &state, self.new_life())?;
+        match self.store.write(birth).await? {
             Written::Applied { version: Some(version) } => {
-                Ok(self.newborn(id, head, state, version))
+                self.tell(Happening::Created, Some(&id), None);
+                Ok(self.newborn(id, live, state, version, None))
             }
             _ => Err(collision()),
         }
-    }
-
-    /// Creates a session of a principal and enters it in the list of devices, both or neither. At
-    /// the limit the oldest session ends. Two trips.
-    ///
-    /// # Errors
-    ///
-    /// As [`create`](Sessions::create), and [`ErrorKind::Contended`] if others kept signing in as
-    /// the same principal.
-    pub async fn sign_in(
-        &self,
-        principal: &Principal,
-        label: &str,
-        state: T,
-    ) -> Result<Session<T>> {
-        let id = SessionId::generate(Some(principal))?;
-        let user_key = self.user_key(&id.group())?;
-        let mut head = SessionHead { owner: None };
-        let mut user_entry = self.store.entry(&user_key).await?;
-        let mut turn = None;
-        for _attempt in 0..SIGN_IN_ATTEMPTS_MAX {
-            let (generation, mut writes) =
-                self.enlist(&id, label, &user_key, user_entry.as_ref()).await?;
-            head.owner = Some((principal.name().to_owned(), generation));
-            writes.push(self.birth(&id, &head, &state)?);
-            match self.store.transact_birth(writes).await? {
-                Transacted::Applied { versions } => {
-                    let version = versions.last().copied().flatten().ok_or_else(collision)?;
-                    return Ok(self.newborn(id, head, state, version));
-                }
-                Transacted::Refused { index: 0, current } => user_entry = current,
-                Transacted::Refused { .. } => return Err(collision()),
-            }
-            if turn.is_none() {
-                turn = Some(self.store.turn(&user_key).await);
-                user_entry = self.store.entry(&user_key).await?;
-            }
-        }
-        Err(store::contended(SIGN_IN_ATTEMPTS_MAX))
     }
 
     /// The session with this id, or `None` if there is none (any more). Renews the idle timeout,
@@ -129,256 +97,187 @@ impl<T: State> Sessions<T> {
     /// What the store says; an outage is never `Ok(None)`. [`ErrorKind::Corrupt`] for a record
     /// that this build cannot read.
     pub async fn load(&self, id: &SessionId) -> Result<Option<Session<T>>> {
-        let Some((_entry, record)) = self.live(id).await? else { return Ok(None) };
-        let renewed = self.renew_if_due(id, &record).await;
-        self.session(id.clone(), record, renewed).map(Some)
+        self.find(id).await.map(Found::live)
     }
 
-    /// Changes a session's state by a closure, which runs again if others changed it meanwhile;
-    /// no update is lost, and none brings an ended session back. Two trips; one if the state
-    /// comes out as it was.
+    /// As [`load`](Sessions::load), and tells why there is no session.
     ///
     /// # Errors
     ///
-    /// [`SessionError::Gone`] if there is no such session (any more); otherwise what the store
-    /// says.
-    pub async fn update<R>(
-        &self,
-        id: &SessionId,
-        mut change: impl FnMut(&mut T) -> R,
-    ) -> std::result::Result<Changed<R>, SessionError> {
-        let (entry, record) = self.live(id).await?.ok_or(SessionError::Gone)?;
-        let (before, key) = (entry.version, self.session_key(id)?);
-        let plan = |current: Option<&Entry>| -> std::result::Result<_, SessionError> {
-            let current = current.ok_or(SessionError::Gone)?;
-            let opened =
-                self.store.open::<SessionHead>(&key, current)?.ok_or(SessionError::Gone)?;
-            let mut state = opened.value::<T>()?;
-            let output = change(&mut state);
-            let put = self.store.compose(&key, &opened.head, Some(&state), opened.carried)?;
-            Ok((Some(put.expiring(self.kept)), output))
+    /// As [`load`](Sessions::load).
+    pub async fn find(&self, id: &SessionId) -> Result<Found<T>> {
+        let current = match self.current(id).await? {
+            Ok(current) => current,
+            Err(ended) => return Ok(Found::Ended(ended)),
         };
-        let updated = self.store.optimistic(&key, Some(entry), plan, |_| Ok(Fate::Unknown)).await?;
-        let version = updated.version.ok_or(SessionError::Gone)?;
-        if version == before {
-            self.renew_if_due(id, &record).await;
-        }
-        Ok(Changed { output: updated.output, version })
+        // Before anything is written: what this build cannot read is not even touched.
+        let state = current.opened.value()?;
+        let renewed = self.touch_if_due(&current.key, &current.opened).await;
+        Ok(Found::Live(self.session(current, state, renewed)))
     }
 
-    /// Ends a session at once. Ending one that is gone is fine. One trip.
+    /// The session as [`load`](Sessions::load) gives it, without renewing the idle timeout: for
+    /// polling, which is no use of a session. One trip, never a write.
     ///
     /// # Errors
     ///
-    /// What the store says; the session then may still be live.
-    pub async fn destroy(&self, id: &SessionId) -> Result<()> {
-        // Its line in the list of devices stays until its absolute timeout, or until the list is
-        // full; the list is never shown without asking which sessions live.
-        self.store.delete(&self.session_key(id)?).await
-    }
-
-    /// Ends all sessions of a principal at once. One trip, whatever their number.
-    ///
-    /// # Errors
-    ///
-    /// What the store says; the sessions then may still be live.
-    pub async fn destroy_all(&self, principal: &Principal) -> Result<()> {
-        // Every session names the generation of this record, and a new record draws a new one.
-        self.store.delete(&self.user_key(&principal.group())?).await
-    }
-
-    /// The live sessions of a principal, oldest first; `current` marks the one that asks. Two
-    /// trips.
-    ///
-    /// # Errors
-    ///
-    /// What the store says.
-    pub async fn devices(
-        &self,
-        principal: &Principal,
-        current: Option<&SessionId>,
-    ) -> Result<Vec<Device>> {
-        let group = principal.group();
-        let user_key = self.user_key(&group)?;
-        let user_entry = self.store.entry(&user_key).await?;
-        let Some(user) = UserRecord::read(&self.store, &user_key, user_entry.as_ref())? else {
-            return Ok(Vec::new());
-        };
-        let current = current.map(SessionId::digest);
-        let entries = self.store.entries(&self.device_keys(&group, &user)?).await?;
-        let mut devices = Vec::with_capacity(entries.len());
-        for (device, entry) in user.devices.into_iter().zip(entries) {
-            let Some(record) = self.decode_live(
-                &self.device_key(&group, &device)?,
-                entry.as_ref(),
-                Some(user.generation),
-            )?
-            else {
-                continue;
-            };
-            devices.push(Device {
-                short_id: device.digest[..8].to_owned(),
-                label: device.label,
-                age: lived(&record),
-                idle_left: self.idle_left(&record, false),
-                current: current.as_ref() == Some(&device.digest),
-            });
-        }
-        Ok(devices)
-    }
-
-    /// The entry and record of a live session.
-    async fn live(&self, id: &SessionId) -> Result<Option<(Entry, Opened<SessionHead>)>> {
-        let mut keys = vec![self.session_key(id)?];
-        let (entry, generation) = if id.is_signed_in() {
-            keys.push(self.user_key(&id.group())?);
-            let mut entries = self.store.entries(&keys).await?.into_iter();
-            let (session, user) = (entries.next().flatten(), entries.next().flatten());
-            // Without its principal's record a signed-in session counts as ended: fail safe.
-            let user = UserRecord::read(&self.store, &keys[1], user.as_ref())?;
-            let Some(user) = user else { return Ok(None) };
-            (session, Some(user.generation))
-        } else {
-            (self.store.entry(&keys[0]).await?, None)
-        };
-        let Some(entry) = entry else { return Ok(None) };
-        let record = self.decode_live(&keys[0], Some(&entry), generation)?;
-        Ok(record.map(|record| (entry, record)))
-    }
-
-    /// The record, if it is there and of its principal's present generation.
-    fn decode_live(
-        &self,
-        key: &Key,
-        entry: Option<&Entry>,
-        generation: Option<u64>,
-    ) -> Result<Option<Opened<SessionHead>>> {
-        let record = entry.map(|entry| self.store.open::<SessionHead>(key, entry));
-        let record = record.transpose()?.flatten();
-        let stands = |record: &Opened<SessionHead>| {
-            record.head.owner.as_ref().map(|(_name, generation)| *generation) == generation
-        };
-        Ok(record.filter(stands))
-    }
-
-    /// The writes that put a new session on its principal's list, the list first, and the
-    /// generation the session gets.
-    async fn enlist(
-        &self,
-        id: &SessionId,
-        label: &str,
-        user_key: &Key,
-        user_entry: Option<&Entry>,
-    ) -> Result<(u64, Vec<Write>)> {
-        let mut user = match UserRecord::read(&self.store, user_key, user_entry)? {
-            Some(user) => user,
-            None => UserRecord::fresh()?,
-        };
-        let evicted = self.make_room(id, &mut user).await?;
-        user.devices.push(DeviceRecord::new(id.digest(), label, self.absolute));
-        let only_if =
-            user_entry.map_or(Condition::Absent, |entry| Condition::VersionIs(entry.version));
-        // The record must outlive every session on it, even one from before a shorter timeout.
-        let left = user_entry.and_then(|entry| entry.left).unwrap_or_default();
-        let ttl = Ttl::new(left.max(self.absolute.as_duration()).min(Ttl::MAX.as_duration()))?;
-        let put = self.store.compose::<_, ()>(user_key, &user, None, Carried::default())?;
-        let mut writes = vec![put.expiring(ttl).only_if(only_if)];
-        writes.extend(evicted.into_iter().map(Write::delete));
-        Ok((user.generation, writes))
-    }
-
-    /// At the limit: forgets the dead sessions on the list, then ends the oldest live ones.
-    async fn make_room(&self, id: &SessionId, user: &mut UserRecord) -> Result<Vec<Key>> {
-        if user.devices.len() < self.per_principal_max {
-            return Ok(Vec::new());
-        }
-        let group = id.group();
-        let mut entries = self.store.entries(&self.device_keys(&group, user)?).await?.into_iter();
-        user.devices.retain(|_device| entries.next().flatten().is_some());
-        let excess = (user.devices.len() + 1).saturating_sub(self.per_principal_max);
-        let evicted = user.devices.drain(..excess).collect::<Vec<_>>();
-        evicted.iter().map(|device| self.device_key(&group, device)).collect()
+    /// As [`load`](Sessions::load).
+    pub async fn peek(&self, id: &SessionId) -> Result<Option<Session<T>>> {
+        let Ok(current) = self.current(id).await? else { return Ok(None) };
+        let state = current.opened.value()?;
+        Ok(Some(self.session(current, state, false)))
     }
 
     /// Moves the idle deadline if the slack is used up. True if it did. A failure is no failure of
     /// the read it comes with: the next use tries again, and the session tells what is left.
-    async fn renew_if_due(&self, id: &SessionId, record: &Opened<SessionHead>) -> bool {
-        let left = record.left.unwrap_or(Duration::MAX);
-        let at_limit = record.limit_left.is_some_and(|limit_left| left >= limit_left);
+    pub(super) async fn touch_if_due(&self, key: &Key, opened: &Opened<Live>) -> bool {
+        let left = opened.left.unwrap_or(Duration::MAX);
+        let at_limit = opened.limit_left.is_some_and(|limit_left| left >= limit_left);
         if left >= self.idle || at_limit {
             return false;
         }
-        let Ok(key) = self.session_key(id) else { return false };
         // Conditional, so that it cannot prolong what was changed, and a lost race is as good: the
         // winner set the deadline anew.
-        let touch = Write::touch(key, Some(self.kept));
-        let touch = touch.only_if(Condition::VersionIs(record.version));
+        let touch = Write::touch(key.clone(), Some(self.kept));
+        let touch = touch.only_if(Condition::VersionIs(opened.version));
         self.store.write(touch).await.is_ok_and(|written| written.is_applied())
     }
 
-    fn session(
-        &self,
-        id: SessionId,
-        record: Opened<SessionHead>,
-        renewed: bool,
-    ) -> Result<Session<T>> {
-        Ok(Session {
-            state: record.value()?,
-            idle_left: self.idle_left(&record, renewed),
-            absolute_left: record.limit_left.unwrap_or(self.absolute.as_duration()),
-            id,
-            version: record.version,
-            principal: record.head.owner.map(|(name, _generation)| name),
-        })
-    }
-
-    fn idle_left(&self, record: &Opened<SessionHead>, renewed: bool) -> Duration {
-        let left = if renewed { self.idle } else { record.left.unwrap_or(self.idle) };
-        left.min(self.idle).min(record.limit_left.unwrap_or(Duration::MAX))
-    }
-
-    /// The write that creates a session, and only creates it.
-    fn birth(&self, id: &SessionId, head: &SessionHead, state: &T) -> Result<Write> {
-        let carried = Carried::limited(Limit::from_now(self.absolute));
-        let put = self.store.compose(&self.session_key(id)?, head, Some(state), carried)?;
-        Ok(put.expiring(self.kept).only_if(Condition::Absent))
-    }
-
-    fn newborn(&self, id: SessionId, head: SessionHead, state: T, version: Version) -> Session<T> {
+    pub(super) fn session(&self, current: Current, state: T, touched: bool) -> Session<T> {
+        let Current { id, opened, .. } = current;
+        let now_us = store::now_us(opened.version, opened.age);
+        let named_for = now_us.saturating_sub(opened.named_us());
         Session {
+            idle_left: self.idle_left(&opened, touched),
+            absolute_left: opened.limit_left.unwrap_or(self.absolute.as_duration()),
+            renewal_due: Duration::from_micros(named_for) >= self.renewal,
             id,
-            version,
-            principal: head.owner.map(|(name, _generation)| name),
-            idle_left: self.idle.min(self.absolute.as_duration()),
-            absolute_left: self.absolute.as_duration(),
+            version: opened.version,
+            principal: opened.head.owner.map(|owner| owner.name),
+            attributes: opened.head.attributes,
             state,
         }
     }
 
-    fn session_key(&self, id: &SessionId) -> Result<Key> {
+    pub(super) fn idle_left(&self, opened: &Opened<Live>, touched: bool) -> Duration {
+        let left = if touched { self.idle } else { opened.left.unwrap_or(self.idle) };
+        left.min(self.idle).min(opened.limit_left.unwrap_or(Duration::MAX))
+    }
+
+    /// The write that creates a session, and only creates it.
+    pub(super) fn birth(
+        &self,
+        id: &SessionId,
+        live: &Live,
+        state: &T,
+        carried: Carried,
+    ) -> Result<Write> {
+        let put = self.put(&self.session_key(id)?, live.clone(), state, carried)?;
+        Ok(put.only_if(Condition::Absent))
+    }
+
+    /// The write that stores a session.
+    pub(super) fn put(&self, key: &Key, live: Live, state: &T, carried: Carried) -> Result<Write> {
+        let put = self.store.compose(key, &SessionHead::Live(live), Some(state), carried)?;
+        let size = match &put {
+            Write::Put { value, .. } => value.len(),
+            _ => 0,
+        };
+        if size > self.size_max {
+            let detail = format!(
+                "a session may have {} bytes and this one would have {size}; keep what is large \
+                 in a record of its own, and its key in the session",
+                self.size_max
+            );
+            return Err(Error::new(ErrorKind::TooLarge, detail));
+        }
+        Ok(put.expiring(self.kept))
+    }
+
+    /// A session as it is right after the write that gave it its id.
+    pub(super) fn newborn(
+        &self,
+        id: SessionId,
+        live: Live,
+        state: T,
+        version: Version,
+        limit_left: Option<Duration>,
+    ) -> Session<T> {
+        let absolute_left = limit_left.unwrap_or(self.absolute.as_duration());
+        Session {
+            id,
+            version,
+            principal: live.owner.map(|owner| owner.name),
+            attributes: live.attributes,
+            idle_left: self.idle.min(absolute_left),
+            absolute_left,
+            renewal_due: false,
+            state,
+        }
+    }
+
+    pub(super) fn new_life(&self) -> Carried {
+        Carried::limited(Limit::from_now(self.absolute))
+    }
+
+    pub(super) fn tell(&self, what: Happening, id: Option<&SessionId>, principal: Option<&str>) {
+        self.tell_short(what, id.map(SessionId::short), principal);
+    }
+
+    pub(super) fn tell_short(
+        &self,
+        what: Happening,
+        session: Option<String>,
+        principal: Option<&str>,
+    ) {
+        if let Some(listener) = &self.listener {
+            let principal = principal.map(str::to_owned);
+            listener.tell(&SessionEvent { what, session, principal });
+        }
+    }
+
+    pub(super) fn session_key(&self, id: &SessionId) -> Result<Key> {
         self.store.own_key(KIND, &id.group(), &id.digest())
     }
 
-    fn user_key(&self, group: &Group) -> Result<Key> {
+    pub(super) fn user_key(&self, group: &Group) -> Result<Key> {
         self.store.own_key(KIND, group, USER)
     }
 
-    fn device_key(&self, group: &Group, device: &DeviceRecord) -> Result<Key> {
-        self.store.own_key(KIND, group, &device.digest)
+    pub(super) fn list_key(&self, group: &Group) -> Result<Key> {
+        self.store.own_key(KIND, group, DEVICES)
     }
 
-    fn device_keys(&self, group: &Group, user: &UserRecord) -> Result<Vec<Key>> {
-        user.devices.iter().map(|device| self.device_key(group, device)).collect()
+    pub(super) fn digest_key(&self, group: &Group, digest: &str) -> Result<Key> {
+        self.store.own_key(KIND, group, digest)
+    }
+}
+
+impl Live {
+    /// Nothing in it yet.
+    pub(super) fn new(owner: Option<Owner>) -> Self {
+        Self { owner, attributes: Attributes::default(), named_us: 0, marks: Marks::default() }
+    }
+}
+
+impl Opened<Live> {
+    /// When the session got its id, in µs on the store's clock.
+    pub(super) fn named_us(&self) -> u64 {
+        match self.head.named_us {
+            0 => self.version.get(),
+            named_us => named_us,
+        }
     }
 }
 
 const KIND: &str = "session";
-/// The name of a principal's record; no digest is this short.
+/// The names of a principal's records; no digest is this short.
 const USER: &str = "user";
+const DEVICES: &str = "devices";
 
 impl<T> Clone for Sessions<T> {
     fn clone(&self) -> Self {
-        Self { store: self.store.clone(), ..*self }
+        Self { store: self.store.clone(), listener: self.listener.clone(), ..*self }
     }
 }
 
@@ -390,12 +289,6 @@ impl<T> fmt::Debug for Sessions<T> {
             .field("absolute", &self.absolute)
             .finish_non_exhaustive()
     }
-}
-
-/// Since the session was created, on the store's clock.
-fn lived(record: &Opened<SessionHead>) -> Duration {
-    let life = record.carried.limit.map_or(Duration::ZERO, |limit| limit.life.as_duration());
-    life.saturating_sub(record.limit_left.unwrap_or_default())
 }
 
 fn collision() -> Error {

@@ -1,17 +1,19 @@
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{Entry, Key, Result, Ttl};
-use crate::store::Head;
-use crate::{Store, store};
+use crate::store::{self, Head};
+use crate::{Store, text};
+
+use super::SessionId;
 
 /// One principal's sessions, as [`Sessions::devices`](super::Sessions::devices) lists them. It
-/// names the session by a hash, never by its id.
+/// names the session by a random id of its own, never by the session's.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Device {
-    /// Eight characters that stand for the session.
+    /// Eight characters that stand for the session, whatever id it has.
     pub short_id: String,
     /// What the session was created with, for instance a user agent.
     pub label: String,
@@ -23,18 +25,40 @@ pub struct Device {
     pub current: bool,
 }
 
-/// The stored record of a principal.
-#[derive(Serialize, Deserialize)]
-pub(super) struct UserRecord {
+/// What makes a principal's sessions valid.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(super) struct UserHead {
     /// Random, drawn when the record is made. A session with another one is over. It is not
     /// counted up, so that a re-made record cannot revive what was ended before.
+    pub(super) generation: u64,
+}
+
+impl Head for UserHead {
+    const LAYOUT: u16 = 0x0201;
+}
+
+impl UserHead {
+    /// A generation that no session ever had.
+    pub(super) fn fresh() -> Result<Self> {
+        Ok(Self { generation: crate::random::number()? })
+    }
+}
+
+/// A principal's sessions. Those of another generation are forgotten.
+#[derive(Serialize, Deserialize)]
+pub(super) struct DeviceList {
     pub(super) generation: u64,
     /// Oldest first.
     pub(super) devices: Vec<DeviceRecord>,
 }
 
+impl Head for DeviceList {
+    const LAYOUT: u16 = 0x0202;
+}
+
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct DeviceRecord {
+    pub(super) short_id: String,
     /// The session's name in its key.
     pub(super) digest: String,
     pub(super) label: String,
@@ -45,44 +69,42 @@ pub(super) struct DeviceRecord {
 }
 
 impl DeviceRecord {
-    pub(super) fn new(digest: String, label: &str, life: Ttl) -> Self {
+    pub(super) fn new(id: &SessionId, label: &str, life: Ttl) -> Result<Self> {
         let label = label.chars().filter(|char| !char.is_control()).take(LABEL_CHARS_MAX);
-        Self { digest, label: label.collect(), born_us: 0, life_us: life.as_millis() * 1_000 }
+        Ok(Self {
+            short_id: text::encode(&crate::random::bytes::<6>()?),
+            digest: id.digest(),
+            label: label.collect(),
+            born_us: 0,
+            life_us: life.as_millis() * 1_000,
+        })
     }
 }
 
-impl Head for UserRecord {
-    const LAYOUT: u16 = 0x0201;
-}
-
-impl UserRecord {
-    /// Reads it from its entry, without the devices whose absolute timeout has passed. `None` for
-    /// no entry.
-    pub(super) fn read(store: &Store, key: &Key, entry: Option<&Entry>) -> Result<Option<Self>> {
-        let Some(record) = entry.map(|entry| store.open::<Self>(key, entry)).transpose()?.flatten()
-        else {
-            return Ok(None);
+impl DeviceList {
+    /// The list of a generation, without the devices whose absolute timeout has passed; those are
+    /// given apart.
+    pub(super) fn read(
+        store: &Store,
+        key: &Key,
+        entry: Option<&Entry>,
+        generation: u64,
+    ) -> Result<(Self, Vec<DeviceRecord>)> {
+        let opened = entry.map(|entry| store.open::<Self>(key, entry)).transpose()?.flatten();
+        let opened = opened.filter(|opened| opened.head.generation == generation);
+        let Some(opened) = opened else {
+            return Ok((Self { generation, devices: Vec::new() }, Vec::new()));
         };
-        let written_us = record.version.get();
-        let now_us = store::now_us(record.version, record.age);
-        let mut user = record.head;
-        for device in &mut user.devices {
+        let (written_us, now_us) =
+            (opened.version.get(), store::now_us(opened.version, opened.age));
+        let mut devices = opened.head.devices;
+        for device in &mut devices {
             device.born_us = if device.born_us == 0 { written_us } else { device.born_us };
         }
-        user.devices.retain(|device| device.born_us.saturating_add(device.life_us) > now_us);
-        Ok(Some(user))
-    }
-
-    /// No sessions, and a generation that none ever had.
-    pub(super) fn fresh() -> Result<Self> {
-        let generation = crate::random::number()?;
-        Ok(Self { generation, devices: Vec::new() })
-    }
-}
-
-impl fmt::Debug for UserRecord {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "UserRecord({} devices)", self.devices.len())
+        let (devices, over) = devices
+            .into_iter()
+            .partition(|device| device.born_us.saturating_add(device.life_us) > now_us);
+        Ok((Self { generation, devices }, over))
     }
 }
 

@@ -7,7 +7,6 @@ use crate::schema::Floors;
 #[cfg(feature = "encrypt")]
 use super::SealingKeys;
 use super::handle::Inner;
-use super::seal::Sealing;
 use super::{Codec, Store};
 
 /// Settings of a [`Store`].
@@ -16,7 +15,8 @@ pub struct StoreBuilder {
     backend: Arc<dyn Backend>,
     namespace: String,
     codec: Codec,
-    sealing: Sealing,
+    #[cfg(feature = "encrypt")]
+    sealing: Option<SealingKeys>,
     floors: Floors,
 }
 
@@ -26,7 +26,8 @@ impl StoreBuilder {
             backend,
             namespace: "app".to_owned(),
             codec: Codec::default(),
-            sealing: Sealing::default(),
+            #[cfg(feature = "encrypt")]
+            sealing: None,
             floors: Floors::default(),
         }
     }
@@ -50,7 +51,7 @@ impl StoreBuilder {
     #[cfg(feature = "encrypt")]
     #[must_use]
     pub fn sealed(mut self, keys: SealingKeys) -> Self {
-        self.sealing = Sealing::Sealed(keys);
+        self.sealing = Some(keys);
         self
     }
 
@@ -78,6 +79,7 @@ impl StoreBuilder {
             backend: self.backend,
             namespace,
             codec: self.codec,
+            #[cfg(feature = "encrypt")]
             sealing: self.sealing,
             floors: self.floors,
             turns: Default::default(),

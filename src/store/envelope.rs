@@ -14,7 +14,7 @@
 //!
 //! The payload of a record of your own is the value. A record of the library's has its own part
 //! before that: its length in 4 bytes, then the part in postcard. In format 2 the payload is
-//! encrypted; see [`seal`](super::seal).
+//! encrypted, as `seal` says.
 //!
 //! The absolute deadline is kept as birth + life because a writer does not know the store's time
 //! before it has written: the birth of a new record is its own version.
@@ -29,8 +29,6 @@ use super::Codec;
 
 pub(super) const HEADER_LEN: usize = 32;
 const MAGIC: [u8; 2] = *b"SF";
-/// The bytes of the header that say something, without the guards.
-pub(super) const FACTS_LEN: usize = 24;
 
 /// What the payload is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

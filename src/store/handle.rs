@@ -10,7 +10,8 @@ use crate::backend::{
 };
 use crate::schema::Floors;
 
-use super::seal::Sealing;
+#[cfg(feature = "encrypt")]
+use super::SealingKeys;
 use super::{Codec, Record, StoreBuilder};
 
 /// A backend with a namespace and a codec: typed values in, typed values out.
@@ -52,7 +53,8 @@ pub(super) struct Inner {
     pub(super) backend: Arc<dyn Backend>,
     pub(super) namespace: Namespace,
     pub(super) codec: Codec,
-    pub(super) sealing: Sealing,
+    #[cfg(feature = "encrypt")]
+    pub(super) sealing: Option<SealingKeys>,
     pub(super) floors: Floors,
     /// One for each of so many classes of keys; see [`Store::turn`].
     pub(super) turns: [Mutex<()>; TURNS],

@@ -8,6 +8,7 @@ mod config;
 mod envelope;
 mod handle;
 mod record;
+#[cfg(feature = "encrypt")]
 mod seal;
 mod typed;
 mod update;

@@ -73,6 +73,21 @@ pub(crate) struct Carried {
     pub(super) schema: u16,
 }
 
+impl<H> Opened<H> {
+    /// The library's own part, and the rest.
+    pub(crate) fn take(self) -> (H, Opened<()>) {
+        let Self { head, codec, value, version, age, left, limit_left, carried } = self;
+        (head, Opened { head: (), codec, value, version, age, left, limit_left, carried })
+    }
+}
+
+impl Opened<()> {
+    pub(crate) fn with<H>(self, head: H) -> Opened<H> {
+        let Self { head: (), codec, value, version, age, left, limit_left, carried } = self;
+        Opened { head, codec, value, version, age, left, limit_left, carried }
+    }
+}
+
 impl Carried {
     /// For a new record whose life is limited.
     pub(crate) fn limited(limit: Limit) -> Self {

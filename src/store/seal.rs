@@ -11,76 +11,14 @@
 //! and the store key. A record that is copied under another key, or whose deadline or version is
 //! changed, does not open.
 
-#[cfg(feature = "encrypt")]
 use std::fmt;
 
-#[cfg(feature = "encrypt")]
 use chacha20poly1305::aead::{Aead as _, Payload};
-#[cfg(feature = "encrypt")]
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
 
 use crate::backend::{Bytes, Key, Result};
 
-use super::envelope::{self, Format};
-#[cfg(feature = "encrypt")]
-use super::envelope::{FACTS_LEN, HEADER_LEN};
-
-/// What a store does to payloads on their way.
-#[derive(Clone, Debug, Default)]
-pub(super) enum Sealing {
-    /// They are written as they are, and only read so.
-    #[default]
-    Clear,
-    #[cfg(feature = "encrypt")]
-    Sealed(SealingKeys),
-}
-
-impl Sealing {
-    pub(super) fn format(&self) -> Format {
-        match self {
-            Self::Clear => Format::Clear,
-            #[cfg(feature = "encrypt")]
-            Self::Sealed(_) => Format::Sealed,
-        }
-    }
-
-    /// Turns an envelope without guards into what is stored.
-    #[cfg_attr(not(feature = "encrypt"), expect(unused_variables, reason = "nothing to bind"))]
-    pub(super) fn close(&self, key: &Key, out: Vec<u8>) -> Result<Vec<u8>> {
-        match self {
-            Self::Clear => Ok(out),
-            #[cfg(feature = "encrypt")]
-            Self::Sealed(keys) => keys.seal(key, &out),
-        }
-    }
-
-    /// The clear payload of an envelope whose guards are in order.
-    #[cfg_attr(not(feature = "encrypt"), expect(unused_variables, reason = "nothing is bound"))]
-    pub(super) fn open(
-        &self,
-        key: &Key,
-        format: Format,
-        envelope: &Bytes,
-        payload: Bytes,
-    ) -> Result<Bytes> {
-        match (self, format) {
-            (Self::Clear, Format::Clear) => Ok(payload),
-            (Self::Clear, Format::Sealed) => Err(envelope::corrupt(
-                "it is encrypted; give the store its keys (feature `encrypt`, \
-                 `StoreBuilder::sealed`)",
-            )),
-            #[cfg(feature = "encrypt")]
-            (Self::Sealed(keys), Format::Sealed) => keys.open(key, envelope, &payload),
-            #[cfg(feature = "encrypt")]
-            (Self::Sealed(keys), Format::Clear) if keys.accept_clear => Ok(payload),
-            #[cfg(feature = "encrypt")]
-            (Self::Sealed(_), Format::Clear) => Err(envelope::corrupt(
-                "it is not encrypted; SealingKeys::accept_clear takes such records while a store \
-                 changes over",
-            )),
-        }
-    }
-}
+use super::envelope::{self, HEADER_LEN};
 
 /// The keys that a store encrypts with: one to write, any number to read.
 ///
@@ -101,18 +39,15 @@ impl Sealing {
 /// # Ok(())
 /// # }
 /// ```
-#[cfg(feature = "encrypt")]
 #[derive(Clone)]
 pub struct SealingKeys {
     /// The first one writes.
     keys: Vec<(u32, XChaCha20Poly1305)>,
-    accept_clear: bool,
+    pub(super) accept_clear: bool,
 }
 
-#[cfg(feature = "encrypt")]
 const NONCE_LEN: usize = 24;
 
-#[cfg(feature = "encrypt")]
 impl SealingKeys {
     /// Writes with this key: 32 bytes from a random source. The id is stored beside each record;
     /// never give it to another key.
@@ -135,7 +70,8 @@ impl SealingKeys {
         self
     }
 
-    fn seal(&self, key: &Key, clear: &[u8]) -> Result<Vec<u8>> {
+    /// The envelope of clear payload, without guards, as it is stored.
+    pub(super) fn seal(&self, key: &Key, clear: &[u8]) -> Result<Vec<u8>> {
         let nonce: [u8; NONCE_LEN] = crate::random::bytes()?;
         let (id, cipher) = &self.keys[0];
         let (head, payload) = clear.split_at(HEADER_LEN);
@@ -150,7 +86,8 @@ impl SealingKeys {
         Ok(out)
     }
 
-    fn open(&self, key: &Key, head: &[u8], payload: &[u8]) -> Result<Bytes> {
+    /// The clear payload.
+    pub(super) fn open(&self, key: &Key, head: &[u8], payload: &[u8]) -> Result<Bytes> {
         let parts = || {
             let (id, rest) = payload.split_first_chunk::<4>()?;
             let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
@@ -170,15 +107,16 @@ impl SealingKeys {
     }
 }
 
+/// The bytes of the header that say something, without the guards.
+const FACTS_LEN: usize = 24;
+
 /// What a record is bound to: its place and what the header says of it.
-#[cfg(feature = "encrypt")]
 fn bound(key: &Key, head: &[u8]) -> Vec<u8> {
     let mut bound = head[..FACTS_LEN].to_vec();
     bound.extend_from_slice(key.as_str().as_bytes());
     bound
 }
 
-#[cfg(feature = "encrypt")]
 impl fmt::Debug for SealingKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ids: Vec<_> = self.keys.iter().map(|(id, _cipher)| id).collect();

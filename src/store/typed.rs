@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::backend::{Entry, Error, ErrorKind, Key, Result, Write};
 use crate::{State, Store, schema};
 
-use super::envelope::{self, HEADER_LEN, Header, Limit, now_us};
+use super::envelope::{self, Format, HEADER_LEN, Header, Limit, now_us};
 use super::record::{Carried, Head, Opened};
 use super::{Codec, Record};
 
@@ -35,7 +35,7 @@ impl Store {
     pub fn put<T: State>(&self, key: &Key, value: &T) -> Result<Write> {
         let schema = self.0.floors.of::<T>();
         let out = schema::write(self.0.codec, schema, value, vec![0; HEADER_LEN])?;
-        self.wrap(key, self.header(schema, PLAIN, None), out)
+        self.wrap(key, schema, PLAIN, None, out)
     }
 
     /// Reads an entry of a key back.
@@ -67,7 +67,7 @@ impl Store {
         if let Some(value) = value {
             out = schema::write(self.0.codec, schema, value, out)?;
         }
-        self.wrap(key, self.header(schema, H::LAYOUT, carried.limit), out)
+        self.wrap(key, schema, H::LAYOUT, carried.limit, out)
     }
 
     /// Reads a record of the library's; `None` if its absolute deadline has passed.
@@ -89,15 +89,30 @@ impl Store {
         }))
     }
 
-    pub(super) fn header(&self, schema: u16, layout: u16, limit: Option<Limit>) -> Header {
-        Header { codec: self.0.codec, schema, layout, limit }
+    /// Whether a record holds just this value, so that it need not be written again.
+    pub(crate) fn holds<H, T: State>(&self, opened: &Opened<H>, value: &T) -> Result<bool> {
+        let schema = self.0.floors.of::<T>().max(opened.carried.schema);
+        let bytes = schema::write(self.0.codec, schema, value, Vec::new())?;
+        Ok(opened.codec == self.0.codec && opened.carried.schema == schema && opened.value == bytes)
     }
 
     /// Puts a payload, which stands behind the place of its header, into its envelope.
-    pub(super) fn wrap(&self, key: &Key, header: Header, mut out: Vec<u8>) -> Result<Write> {
-        header.put(self.0.sealing.format(), &mut out);
-        let bytes = envelope::guard(self.0.sealing.close(key, out)?)?;
-        Ok(Write::put(key.clone(), bytes))
+    pub(super) fn wrap(
+        &self,
+        key: &Key,
+        schema: u16,
+        layout: u16,
+        limit: Option<Limit>,
+        mut out: Vec<u8>,
+    ) -> Result<Write> {
+        let header = Header { codec: self.0.codec, schema, layout, limit };
+        header.put(Format::Clear, &mut out);
+        #[cfg(feature = "encrypt")]
+        if let Some(keys) = &self.0.sealing {
+            header.put(Format::Sealed, &mut out);
+            out = keys.seal(key, &out)?;
+        }
+        Ok(Write::put(key.clone(), envelope::guard(out)?))
     }
 
     pub(super) fn unwrap(&self, key: &Key, entry: &Entry, layout: u16) -> Result<Unwrapped> {
@@ -107,11 +122,36 @@ impl Store {
                 "the record is of another kind, or of a newer version; it is left as it is";
             return Err(Error::new(ErrorKind::Corrupt, detail));
         }
-        let payload = self.0.sealing.open(key, format, &entry.value, payload)?;
+        let payload = self.clear(key, format, &entry.value, payload)?;
         let written_us = entry.version.get();
         let limit = header.limit.map(|limit| limit.born_by(written_us));
         let now_us = now_us(entry.version, entry.age);
         let limit_left = limit.map(|limit| limit.left(written_us, now_us));
         Ok(Unwrapped { header, payload, limit, limit_left })
     }
+
+    #[cfg(feature = "encrypt")]
+    fn clear(&self, key: &Key, format: Format, envelope: &[u8], payload: Bytes) -> Result<Bytes> {
+        match (&self.0.sealing, format) {
+            (Some(keys), Format::Sealed) => keys.open(key, envelope, &payload),
+            (Some(keys), Format::Clear) if !keys.accept_clear => Err(envelope::corrupt(
+                "it is not encrypted; SealingKeys::accept_clear takes such records while a store \
+                 changes over",
+            )),
+            (_, Format::Clear) => Ok(payload),
+            (None, Format::Sealed) => Err(no_key()),
+        }
+    }
+
+    #[cfg(not(feature = "encrypt"))]
+    #[expect(clippy::unused_self, reason = "this build has no keys to look for")]
+    fn clear(&self, _key: &Key, format: Format, _envelope: &[u8], payload: Bytes) -> Result<Bytes> {
+        if format == Format::Clear { Ok(payload) } else { Err(no_key()) }
+    }
+}
+
+fn no_key() -> Error {
+    envelope::corrupt(
+        "it is encrypted; give the store its keys (feature `encrypt`, `StoreBuilder::sealed`)",
+    )
 }

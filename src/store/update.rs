@@ -3,7 +3,8 @@
 use tokio::sync::MutexGuard;
 
 use crate::backend::{
-    Condition, Entry, Error, ErrorKind, Key, Result, Transacted, Ttl, Version, Write, Written,
+    Condition, Entry, Error, ErrorKind, Key, Result, Transacted, Transactions, Ttl, Version, Write,
+    Written,
 };
 use crate::{State, Store, schema};
 
@@ -55,7 +56,7 @@ impl Store {
     ) -> Result<Updated<R>> {
         let current = self.entry(key).await?;
         let plan = |current: Option<&Entry>| self.plan(key, ttl, current, &mut change);
-        self.optimistic(key, current, plan, |_now| Ok(Fate::Unknown)).await
+        self.optimistic(key, current, plan, |_seen, _now| Ok(Fate::Unknown)).await
     }
 
     /// Runs the closure on a decoded entry: the write that it comes to, if any, and its output.
@@ -78,22 +79,23 @@ impl Store {
         let found = before.as_ref().map_or(0, |before| before.header.schema);
         let schema = self.0.floors.of::<T>().max(found);
         let out = schema::write(self.0.codec, schema, &value, vec![0; HEADER_LEN])?;
-        let header = self.header(schema, PLAIN, None);
-        let same = before
-            .is_some_and(|before| before.header == header && before.payload == out[HEADER_LEN..]);
-        let write = if same { None } else { Some(self.wrap(key, header, out)?) };
+        let same = before.is_some_and(|Unwrapped { header, payload, .. }| {
+            (header.schema, header.codec) == (schema, self.0.codec) && payload == out[HEADER_LEN..]
+        });
+        let write = if same { None } else { Some(self.wrap(key, schema, PLAIN, None, out)?) };
         Ok((write.map(|write| ttl.into_iter().fold(write, Write::expiring)), output))
     }
 
     /// Plans a write on what is there and makes it if that is still there, else plans again on
     /// what won. `plan` gives no write where none is needed; the condition is set here. `fate`
-    /// tells from what is there whether a write of ours whose reply was lost was made.
+    /// tells from what was there, and what is there now, whether a write of ours whose reply was
+    /// lost was made.
     pub(crate) async fn optimistic<R, E: From<Error>>(
         &self,
         key: &Key,
         mut current: Option<Entry>,
         mut plan: impl FnMut(Option<&Entry>) -> std::result::Result<(Option<Write>, R), E>,
-        fate: impl Fn(Option<&Entry>) -> Result<Fate>,
+        fate: impl Fn(Option<&Entry>, Option<&Entry>) -> Result<Fate>,
     ) -> std::result::Result<Updated<R>, E> {
         let mut turn = None;
         for _attempt in 0..UPDATE_ATTEMPTS_MAX {
@@ -101,7 +103,8 @@ impl Store {
             let seen = current.as_ref().map(|entry| entry.version);
             let Some(write) = write else { return Ok(Updated { output, version: seen }) };
             let only_if = seen.map_or(Condition::Absent, Condition::VersionIs);
-            match self.write_settled(write.only_if(only_if), &fate).await? {
+            let fate = |now: Option<&Entry>| fate(current.as_ref(), now);
+            match self.write_settled(write.only_if(only_if), fate).await? {
                 Written::Applied { version } => return Ok(Updated { output, version }),
                 Written::Refused { current: winner } => current = winner,
             }
@@ -151,6 +154,18 @@ impl Store {
             return Ok(Transacted::Applied { versions: vec![Some(entry.version)] });
         }
         Ok(again)
+    }
+
+    /// Whether the backend can make these writes together.
+    pub(crate) fn can_transact<'a>(&self, writes: impl IntoIterator<Item = &'a Write>) -> bool {
+        let mut writes = writes.into_iter();
+        match (self.info().capabilities.transactions, writes.next()) {
+            (Transactions::Any, _) | (_, None) => true,
+            (Transactions::SameGroup, Some(first)) => {
+                writes.all(|write| write.key().group() == first.key().group())
+            }
+            (Transactions::None, Some(_)) => false,
+        }
     }
 
     /// Waits until it is this caller's turn, among those of this process that lost a race for the

@@ -1,0 +1,154 @@
+//! Changes of a session: load, change, save, and again on what others saved meanwhile.
+
+use crate::State;
+use crate::backend::{Entry, Error, Key, Write};
+use crate::store::{Fate, Opened};
+
+use super::lookup::{Current, Verdict};
+use super::record::Live;
+use super::{Attributes, Changed, Edit, Ended, SessionError, SessionId, Sessions};
+
+/// How often a change starts anew because the session got another id meanwhile.
+const MOVES_MAX: usize = 4;
+
+impl<T: State> Sessions<T> {
+    /// Changes a session's state by a closure, which runs again if others changed it meanwhile;
+    /// no update is lost, and none brings an ended session back. Two trips; one if the state
+    /// comes out as it was.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Gone`] if there is no such session (any more); otherwise what the store
+    /// says, [`ErrorKind::Contended`](crate::ErrorKind::Contended) after 256 lost races and
+    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) beyond
+    /// [`size_max`](super::SessionsBuilder::size_max) among it.
+    pub async fn update<R>(
+        &self,
+        id: &SessionId,
+        mut change: impl FnMut(&mut T) -> R,
+    ) -> std::result::Result<Changed<R>, SessionError> {
+        self.update_all(id, |state, _attributes| change(state)).await
+    }
+
+    /// As [`update`](Sessions::update), of the state and the attributes together.
+    ///
+    /// # Errors
+    ///
+    /// As [`update`](Sessions::update).
+    pub async fn update_all<R>(
+        &self,
+        id: &SessionId,
+        mut change: impl FnMut(&mut T, &mut Attributes) -> R,
+    ) -> std::result::Result<Changed<R>, SessionError> {
+        self.revise(id, None, |state, attributes| Ok(change(state, attributes))).await
+    }
+
+    /// Changes attributes; see [`Edit`] for what becomes of changes at the same time. Two trips;
+    /// one if nothing comes out changed, none for an empty edit.
+    ///
+    /// # Errors
+    ///
+    /// As [`update`](Sessions::update), [`SessionError::Changed`] if an expectation does not hold,
+    /// and [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if an attribute is not what a change
+    /// needs. Nothing of the edit is done then.
+    pub async fn edit(&self, id: &SessionId, edit: &Edit) -> std::result::Result<(), SessionError> {
+        if edit.is_empty() {
+            return Ok(());
+        }
+        self.revise(id, None, |_state, attributes| edit.apply(attributes)).await.map(|_changed| ())
+    }
+
+    /// Runs a change on the session behind an id, or on what was just read of it.
+    pub(super) async fn revise<R>(
+        &self,
+        id: &SessionId,
+        mut loaded: Option<Current>,
+        mut change: impl FnMut(&mut T, &mut Attributes) -> std::result::Result<R, SessionError>,
+    ) -> std::result::Result<Changed<R>, SessionError> {
+        for _move in 0..MOVES_MAX {
+            let current = match loaded.take() {
+                Some(current) => current,
+                None => self.current(id).await?.map_err(SessionError::Gone)?,
+            };
+            match self.revise_here(current, &mut change).await {
+                Err(Stop::Moved) => {}
+                Err(Stop::Error(error)) => return Err(error),
+                Ok(changed) => return Ok(changed),
+            }
+        }
+        Err(SessionError::Gone(Ended::RotatedOut))
+    }
+
+    async fn revise_here<R>(
+        &self,
+        current: Current,
+        change: &mut impl FnMut(&mut T, &mut Attributes) -> std::result::Result<R, SessionError>,
+    ) -> std::result::Result<Changed<R>, Stop> {
+        let Current { key, entry, opened, .. } = current;
+        let (before, mark) = (entry.version, crate::random::number()?);
+        let generation = opened.head.owner.as_ref().map(|owner| owner.generation);
+        let plan = |entry: Option<&Entry>| match self.judge(&key, entry, generation)? {
+            Verdict::Live(opened) => self.plan(&key, opened, mark, change),
+            Verdict::Moved(_) => Err(Stop::Moved),
+            Verdict::Ended(ended) => Err(Stop::Error(SessionError::Gone(ended))),
+        };
+        let fate = |seen: Option<&Entry>, now: Option<&Entry>| {
+            let seen = self.judge(&key, seen, generation)?;
+            Ok(fate_of(mark, &seen, &self.judge(&key, now, generation)?))
+        };
+        let updated = self.store.optimistic(&key, Some(entry), plan, fate).await?;
+        let version = updated.version.unwrap_or(before);
+        if version == before {
+            self.touch_if_due(&key, &opened).await;
+        }
+        Ok(Changed { output: updated.output, version })
+    }
+
+    /// The write that a change comes to, if any.
+    fn plan<R>(
+        &self,
+        key: &Key,
+        opened: Opened<Live>,
+        mark: u64,
+        change: &mut impl FnMut(&mut T, &mut Attributes) -> std::result::Result<R, SessionError>,
+    ) -> std::result::Result<(Option<Write>, R), Stop> {
+        let mut state = opened.value::<T>()?;
+        let mut attributes = opened.head.attributes.clone();
+        let output = change(&mut state, &mut attributes).map_err(Stop::Error)?;
+        if attributes == opened.head.attributes && self.store.holds(&opened, &state)? {
+            return Ok((None, output));
+        }
+        let named_us = opened.named_us();
+        let marks = opened.head.marks.with(mark);
+        let live = Live { attributes, named_us, marks, ..opened.head };
+        Ok((Some(self.put(key, live, &state, opened.carried)?), output))
+    }
+}
+
+/// What became of a write with this mark, if that was planned on `seen`.
+fn fate_of(mark: u64, seen: &Verdict, now: &Verdict) -> Fate {
+    match (seen, now) {
+        (_, Verdict::Live(now)) if now.head.marks.has(mark) => Fate::Applied(now.version),
+        (Verdict::Live(seen), Verdict::Live(now))
+            if now.head.marks.is_close_to(seen.head.marks) =>
+        {
+            Fate::Lost
+        }
+        // Whatever it was, the session is over.
+        (_, Verdict::Ended(_)) => Fate::Lost,
+        _ => Fate::Unknown,
+    }
+}
+
+/// Why a change was not made on the record it was begun with.
+enum Stop {
+    /// The session has another id now.
+    Moved,
+    Error(SessionError),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Error(error.into())
+    }
+}

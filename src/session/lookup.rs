@@ -1,0 +1,111 @@
+//! From an id to the live session behind it.
+
+use std::time::Duration;
+
+use crate::State;
+use crate::backend::{Entry, Key, Result};
+use crate::store::Opened;
+
+use super::record::{Live, SessionHead, Successor};
+use super::user::UserHead;
+use super::{Ended, SessionId, Sessions};
+
+/// How often an id is followed to its successor. One rotation within another's grace is rare.
+const HOPS_MAX: usize = 4;
+
+/// A live session as it was found.
+pub(super) struct Current {
+    /// The one it has now.
+    pub(super) id: SessionId,
+    pub(super) key: Key,
+    pub(super) entry: Entry,
+    pub(super) opened: Opened<Live>,
+}
+
+/// What stands under a session's key.
+pub(super) enum Verdict {
+    Live(Opened<Live>),
+    Moved(Successor),
+    Ended(Ended),
+}
+
+impl<T: State> Sessions<T> {
+    /// The live session behind an id. One trip; one more for each rotation it was missing.
+    pub(super) async fn current(
+        &self,
+        id: &SessionId,
+    ) -> Result<std::result::Result<Current, Ended>> {
+        let mut id = id.clone();
+        for _hop in 0..HOPS_MAX {
+            let key = self.session_key(&id)?;
+            let (entry, verdict) = if id.is_signed_in() {
+                let keys = [key.clone(), self.user_key(&id.group())?];
+                let mut entries = self.store.entries(&keys).await?.into_iter();
+                let (entry, user) = (entries.next().flatten(), entries.next().flatten());
+                let verdict =
+                    self.judge_owned(&keys[0], entry.as_ref(), &keys[1], user.as_ref())?;
+                (entry, verdict)
+            } else {
+                let entry = self.store.entry(&key).await?;
+                let verdict = self.judge(&key, entry.as_ref(), None)?;
+                (entry, verdict)
+            };
+            match (entry, verdict) {
+                (Some(entry), Verdict::Live(opened)) => {
+                    return Ok(Ok(Current { id, key, entry, opened }));
+                }
+                (_, Verdict::Moved(successor)) => id = id.unpad(successor.padded_secret),
+                (_, Verdict::Ended(ended)) => return Ok(Err(ended)),
+                (None, Verdict::Live(_)) => return Ok(Err(Ended::Missing)),
+            }
+        }
+        Ok(Err(Ended::RotatedOut))
+    }
+
+    /// Judges a signed-in session by its principal's record. Without that the session counts as
+    /// ended: fail safe.
+    pub(super) fn judge_owned(
+        &self,
+        key: &Key,
+        entry: Option<&Entry>,
+        user_key: &Key,
+        user: Option<&Entry>,
+    ) -> Result<Verdict> {
+        let user = user.map(|user| self.store.open::<UserHead>(user_key, user)).transpose()?;
+        match user.flatten() {
+            Some(user) => self.judge(key, entry, Some(user.head.generation)),
+            None => Ok(Verdict::Ended(entry.map_or(Ended::Missing, |_entry| Ended::Revoked))),
+        }
+    }
+
+    /// Judges a session, given the generation that sessions of its principal have now; `None` for
+    /// an anonymous one.
+    pub(super) fn judge(
+        &self,
+        key: &Key,
+        entry: Option<&Entry>,
+        generation: Option<u64>,
+    ) -> Result<Verdict> {
+        let opened = entry.map(|entry| self.store.open::<SessionHead>(key, entry));
+        let Some(opened) = opened.transpose()?.flatten() else {
+            return Ok(Verdict::Ended(Ended::Missing));
+        };
+        let (head, rest) = opened.take();
+        Ok(match head {
+            SessionHead::Live(live) => {
+                let born_under = live.owner.as_ref().map(|owner| owner.generation);
+                if born_under == generation {
+                    Verdict::Live(rest.with(live))
+                } else {
+                    Verdict::Ended(Ended::Revoked)
+                }
+            }
+            SessionHead::Moved(Some(successor))
+                if rest.age < Duration::from_millis(successor.grace_ms) =>
+            {
+                Verdict::Moved(successor)
+            }
+            SessionHead::Moved(_) => Verdict::Ended(Ended::RotatedOut),
+        })
+    }
+}

@@ -1,0 +1,151 @@
+//! A principal's records: what makes its sessions valid, and the list of them.
+
+use crate::State;
+use crate::backend::{Condition, Entry, Group, Key, Result, Ttl, Write};
+use crate::store::{Carried, Opened};
+
+use super::lookup::Verdict;
+use super::record::{Live, Owner};
+use super::user::{DeviceList, DeviceRecord, UserHead};
+use super::{AtLimit, Happening, SessionError, SessionId, Sessions};
+
+/// A principal's records as they were read, and as they are to be written.
+pub(super) struct Roster {
+    pub(super) group: Group,
+    pub(super) user_key: Key,
+    user: UserHead,
+    user_entry: Option<Entry>,
+    pub(super) list_key: Key,
+    pub(super) list: DeviceList,
+    list_entry: Option<Entry>,
+    /// Listed sessions that are over without having been ended.
+    pub(super) over: Vec<DeviceRecord>,
+}
+
+impl Roster {
+    pub(super) fn owner(&self, name: &str) -> Owner {
+        Owner { name: name.to_owned(), generation: self.user.generation }
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.user.generation
+    }
+
+    /// The session stays on the list when it gets a new id.
+    pub(super) fn rename(&mut self, old: &SessionId, new: &SessionId) {
+        let old = old.digest();
+        for device in self.list.devices.iter_mut().filter(|device| device.digest == old) {
+            device.digest = new.digest();
+        }
+    }
+}
+
+impl<T: State> Sessions<T> {
+    /// Reads a principal's records, and other keys in the same trip.
+    pub(super) async fn roster(
+        &self,
+        group: &Group,
+        others: &[Key],
+    ) -> Result<(Roster, Vec<Option<Entry>>)> {
+        let (user_key, list_key) = (self.user_key(group)?, self.list_key(group)?);
+        let mut keys = vec![user_key.clone(), list_key.clone()];
+        keys.extend_from_slice(others);
+        let mut entries = self.store.entries(&keys).await?.into_iter();
+        let (user_entry, list_entry) = (entries.next().flatten(), entries.next().flatten());
+        let user = user_entry.as_ref().map(|entry| self.store.open::<UserHead>(&user_key, entry));
+        let user = match user.transpose()?.flatten() {
+            Some(user) => user.head,
+            None => UserHead::fresh()?,
+        };
+        let (list, over) =
+            DeviceList::read(&self.store, &list_key, list_entry.as_ref(), user.generation)?;
+        let group = group.clone();
+        let roster = Roster { group, user_key, user, user_entry, list_key, list, list_entry, over };
+        Ok((roster, entries.collect()))
+    }
+
+    /// The writes that go with a new session on the list: the principal's record stays, or is
+    /// made, and the list is as it is now.
+    pub(super) fn enlist(&self, roster: &Roster) -> Result<Vec<Write>> {
+        let ttl = self.outliving(roster.user_entry.as_ref())?;
+        let user = match &roster.user_entry {
+            Some(entry) => Write::touch(roster.user_key.clone(), Some(ttl))
+                .only_if(Condition::VersionIs(entry.version)),
+            None => self
+                .store
+                .compose::<_, ()>(&roster.user_key, &roster.user, None, Carried::default())?
+                .expiring(ttl)
+                .only_if(Condition::Absent),
+        };
+        Ok(vec![user, self.list_write(roster)?])
+    }
+
+    /// The write that stores the list as it is now, if nobody else has changed it.
+    pub(super) fn list_write(&self, roster: &Roster) -> Result<Write> {
+        let entry = roster.list_entry.as_ref();
+        let put = self.store.compose::<_, ()>(
+            &roster.list_key,
+            &roster.list,
+            None,
+            Carried::default(),
+        )?;
+        let only_if = entry.map_or(Condition::Absent, |entry| Condition::VersionIs(entry.version));
+        Ok(put.expiring(self.outliving(entry)?).only_if(only_if))
+    }
+
+    /// A time to live that covers every session there is, even one from before a shorter timeout.
+    fn outliving(&self, entry: Option<&Entry>) -> Result<Ttl> {
+        let left = entry.and_then(|entry| entry.left).unwrap_or_default();
+        Ttl::new(left.max(self.absolute.as_duration()).min(Ttl::MAX.as_duration()))
+    }
+
+    /// At the limit: takes dead sessions off the list, then the oldest live ones, which it gives.
+    pub(super) async fn make_room(
+        &self,
+        roster: &mut Roster,
+    ) -> std::result::Result<Vec<DeviceRecord>, SessionError> {
+        if roster.list.devices.len() < self.per_principal_max {
+            return Ok(Vec::new());
+        }
+        self.drop_dead(roster).await?;
+        let live = roster.list.devices.len();
+        let excess = (live + 1).saturating_sub(self.per_principal_max);
+        match self.at_limit {
+            AtLimit::Refuse if excess > 0 => Err(SessionError::LimitReached { live }),
+            AtLimit::Refuse | AtLimit::EvictOldest => {
+                Ok(roster.list.devices.drain(..excess).collect())
+            }
+        }
+    }
+
+    /// Takes the sessions off the list that are gone without having been ended; gives the entries
+    /// of the others.
+    pub(super) async fn drop_dead(&self, roster: &mut Roster) -> Result<Vec<Opened<Live>>> {
+        let key = |device: &DeviceRecord| self.digest_key(&roster.group, &device.digest);
+        let keys = roster.list.devices.iter().map(key).collect::<Result<Vec<_>>>()?;
+        let entries = if keys.is_empty() { vec![] } else { self.store.entries(&keys).await? };
+        let devices = std::mem::take(&mut roster.list.devices);
+        let mut live = Vec::with_capacity(devices.len());
+        for ((device, key), entry) in devices.into_iter().zip(&keys).zip(entries) {
+            match self.judge(key, entry.as_ref(), Some(roster.generation()))? {
+                Verdict::Live(opened) => {
+                    roster.list.devices.push(device);
+                    live.push(opened);
+                }
+                Verdict::Moved(_) | Verdict::Ended(_) => roster.over.push(device),
+            }
+        }
+        Ok(live)
+    }
+
+    pub(super) fn tell_of(
+        &self,
+        what: Happening,
+        devices: &[DeviceRecord],
+        principal: Option<&str>,
+    ) {
+        for device in devices {
+            self.tell_short(what, Some(device.digest[..8].to_owned()), principal);
+        }
+    }
+}

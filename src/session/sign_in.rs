@@ -1,0 +1,194 @@
+//! Sessions of a principal: how they come to be.
+
+use crate::backend::{Condition, Error, ErrorKind, Transacted, Version, Write};
+use crate::store::{self, Carried};
+use crate::{Principal, State};
+
+use super::lookup::Verdict;
+use super::record::{Live, SessionHead, Successor};
+use super::roster::Roster;
+use super::user::DeviceRecord;
+use super::{Happening, Rotation, Session, SessionError, SessionId, Sessions};
+
+/// How often a sign-in is tried again when others sign in, or out, as the same principal.
+pub(super) const ATTEMPTS_MAX: usize = 256;
+
+impl<T: State> Sessions<T> {
+    /// Creates a session of a principal and enters it in the list of devices, both or neither. At
+    /// the limit the oldest session ends, or the new one is refused. Two trips, three at the
+    /// limit.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Sessions::create), [`SessionError::LimitReached`], and
+    /// [`ErrorKind::Contended`] if others kept signing in as the same principal.
+    pub async fn sign_in(
+        &self,
+        principal: &Principal,
+        label: &str,
+        state: T,
+    ) -> Result<Session<T>, SessionError> {
+        let id = SessionId::generate(Some(principal))?;
+        let mut turn = None;
+        for _attempt in 0..ATTEMPTS_MAX {
+            let (mut roster, _) = self.roster(&principal.group(), &[]).await?;
+            let mut entrance = self.enter(&mut roster, &id, label).await?;
+            let live = Live::new(Some(roster.owner(principal.name())));
+            entrance.writes.push(self.birth(&id, &live, &state, self.new_life())?);
+            if let Transacted::Applied { versions } =
+                self.store.transact_birth(entrance.writes).await?
+            {
+                self.tell_entered(&roster, &entrance.evicted, principal.name());
+                self.tell(Happening::Created, Some(&id), Some(principal.name()));
+                let version = last(&versions)?;
+                return Ok(self.newborn(id, live, state, version, None));
+            }
+            if turn.is_none() {
+                turn = Some(self.store.turn(&roster.list_key).await);
+            }
+        }
+        Err(store::contended(ATTEMPTS_MAX).into())
+    }
+
+    /// Signs in whoever has an anonymous session: what it holds goes on, under a new id and with
+    /// the same absolute end. The old id is worth nothing from then on, so that nobody who planted
+    /// it gets in. If the session is signed in as this principal already, it gets a new id.
+    ///
+    /// Two trips, three at the limit or where the backend has no transactions across groups.
+    ///
+    /// # Errors
+    ///
+    /// As [`sign_in`](Sessions::sign_in), [`SessionError::Gone`] if there is no such session, and
+    /// [`ErrorKind::Invalid`] if it is somebody else's.
+    pub async fn elevate(
+        &self,
+        id: &SessionId,
+        principal: &Principal,
+        label: &str,
+    ) -> Result<Session<T>, SessionError> {
+        if id.is_signed_in() {
+            return self.step_up(id, principal).await;
+        }
+        let (mut old, id) = (id.clone(), SessionId::generate(Some(principal))?);
+        let mut turn = None;
+        for _attempt in 0..ATTEMPTS_MAX {
+            let old_key = self.session_key(&old)?;
+            let keys = std::slice::from_ref(&old_key);
+            let (mut roster, others) = self.roster(&principal.group(), keys).await?;
+            let opened =
+                match self.judge(&old_key, others.first().and_then(Option::as_ref), None)? {
+                    Verdict::Live(opened) => opened,
+                    Verdict::Ended(ended) => return Err(SessionError::Gone(ended)),
+                    Verdict::Moved(successor) => {
+                        old = old.unpad(successor.padded_secret);
+                        continue;
+                    }
+                };
+            let mut entrance = self.enter(&mut roster, &id, label).await?;
+            let state = opened.value::<T>()?;
+            let owner = Some(roster.owner(principal.name()));
+            let live = Live { owner, named_us: 0, ..opened.head.clone() };
+            entrance.writes.push(self.birth(&id, &live, &state, opened.carried)?);
+            let bury = self.bury(&old_key, opened.version, None)?;
+            if let Some(version) = self.replace(entrance.writes, bury).await? {
+                self.tell_entered(&roster, &entrance.evicted, principal.name());
+                self.tell(Happening::Rotated, Some(&id), Some(principal.name()));
+                return Ok(self.newborn(id, live, state, version, opened.limit_left));
+            }
+            if turn.is_none() {
+                turn = Some(self.store.turn(&roster.list_key).await);
+            }
+        }
+        Err(store::contended(ATTEMPTS_MAX).into())
+    }
+
+    async fn step_up(
+        &self,
+        id: &SessionId,
+        principal: &Principal,
+    ) -> Result<Session<T>, SessionError> {
+        if id.group() != principal.group() {
+            let detail = "the session is signed in as somebody else; end it first";
+            return Err(Error::new(ErrorKind::Invalid, detail).into());
+        }
+        self.rotate(id, Rotation::PrivilegeChange).await
+    }
+
+    /// Puts a new session on a principal's list, and makes room for it.
+    async fn enter(
+        &self,
+        roster: &mut Roster,
+        id: &SessionId,
+        label: &str,
+    ) -> Result<Entrance, SessionError> {
+        let evicted = self.make_room(roster).await?;
+        roster.list.devices.push(DeviceRecord::new(id, label, self.absolute)?);
+        let mut writes = self.enlist(roster)?;
+        for device in &evicted {
+            writes.push(Write::delete(self.digest_key(&roster.group, &device.digest)?));
+        }
+        Ok(Entrance { writes, evicted })
+    }
+
+    fn tell_entered(&self, roster: &Roster, evicted: &[DeviceRecord], principal: &str) {
+        self.tell_of(Happening::Expired, &roster.over, Some(principal));
+        self.tell_of(Happening::Evicted, evicted, Some(principal));
+    }
+
+    /// The write that ends an id whose session goes on under another one.
+    pub(super) fn bury(
+        &self,
+        key: &crate::backend::Key,
+        version: Version,
+        successor: Option<Successor>,
+    ) -> crate::Result<Write> {
+        let head = SessionHead::Moved(successor);
+        let put = self.store.compose::<_, ()>(key, &head, None, Carried::default())?;
+        Ok(put.expiring(self.evidence()?).only_if(Condition::VersionIs(version)))
+    }
+
+    /// Makes the writes, of which the last one is the birth of the session under its new id, and
+    /// buries the old one. `None` if somebody else was faster; nothing is changed then.
+    ///
+    /// Without transactions across groups the new session is made first: what a crash leaves
+    /// behind is a session whose id nobody has.
+    pub(super) async fn replace(
+        &self,
+        mut writes: Vec<Write>,
+        bury: Write,
+    ) -> crate::Result<Option<Version>> {
+        let born = writes.last().map(|birth| birth.key().clone());
+        if self.store.can_transact(writes.iter().chain([&bury])) {
+            writes.insert(writes.len().saturating_sub(1), bury);
+            return Ok(match self.store.transact_birth(writes).await? {
+                Transacted::Applied { versions } => Some(last(&versions)?),
+                Transacted::Refused { .. } => None,
+            });
+        }
+        let Transacted::Applied { versions } = self.store.transact_birth(writes).await? else {
+            return Ok(None);
+        };
+        match self.store.write(bury).await {
+            Ok(buried) if buried.is_applied() => return Ok(Some(last(&versions)?)),
+            Err(error) if error.is_ambiguous() => return Err(error),
+            _not_buried => {}
+        }
+        if let Some(born) = born {
+            self.store.delete(&born).await?;
+        }
+        Ok(None)
+    }
+}
+
+/// What a new session on a principal's list takes.
+struct Entrance {
+    writes: Vec<Write>,
+    evicted: Vec<DeviceRecord>,
+}
+
+fn last(versions: &[Option<Version>]) -> crate::Result<Version> {
+    versions.last().copied().flatten().ok_or_else(|| {
+        let detail = "the backend broke its contract: a record that it made has no version";
+        Error::new(ErrorKind::Other, detail)
+    })
+}
