@@ -27,7 +27,8 @@ pub enum Happening {
     /// It had to make room at the limit of its principal's sessions.
     Evicted,
     /// It was on its principal's list and is gone without having been ended: it expired, or the
-    /// store has dropped it. Told when the list is next read or written.
+    /// store has dropped it. Told when the list is next shown, or makes room; not told if all
+    /// sessions of the principal are over by then.
     Expired,
     /// All sessions of a principal were ended.
     Revoked,

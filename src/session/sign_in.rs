@@ -1,6 +1,6 @@
 //! Sessions of a principal: how they come to be.
 
-use crate::backend::{Condition, Error, ErrorKind, Transacted, Version, Write};
+use crate::backend::{Condition, Error, ErrorKind, Key, Transacted, Version, Write, Written};
 use crate::store::{self, Carried};
 use crate::{Principal, State};
 
@@ -138,7 +138,7 @@ impl<T: State> Sessions<T> {
     /// The write that ends an id whose session goes on under another one.
     pub(super) fn bury(
         &self,
-        key: &crate::backend::Key,
+        key: &Key,
         version: Version,
         successor: Option<Successor>,
     ) -> crate::Result<Write> {
@@ -168,15 +168,17 @@ impl<T: State> Sessions<T> {
         let Transacted::Applied { versions } = self.store.transact_birth(writes).await? else {
             return Ok(None);
         };
-        match self.store.write(bury).await {
-            Ok(buried) if buried.is_applied() => return Ok(Some(last(&versions)?)),
-            Err(error) if error.is_ambiguous() => return Err(error),
-            _not_buried => {}
+        let buried = self.store.write(bury).await;
+        if matches!(&buried, Ok(Written::Applied { .. })) {
+            return Ok(Some(last(&versions)?));
         }
-        if let Some(born) = born {
+        // After an ambiguous error the old id may be gone, so the new session has to stay.
+        if !matches!(&buried, Err(error) if error.is_ambiguous())
+            && let Some(born) = born
+        {
             self.store.delete(&born).await?;
         }
-        Ok(None)
+        buried.map(|_refused| None)
     }
 }
 

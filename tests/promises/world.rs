@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use steadfast::backend::{Backend, ManualClock};
+use steadfast::backend::{Backend, Bytes, Key, ManualClock, Namespace, ScanRequest};
 use steadfast::idempotency::{
     Begin, Claim, Fingerprint, IdempotencyBuilder, IdempotencyKey, Scope,
 };
 use steadfast::memory::{MemoryBackend, MemoryConfig};
 use steadfast::redb::{Options, RedbBackend};
+use steadfast::session::SessionId;
 use steadfast::sled::SledBackend;
 use steadfast::{Idempotency, Principal, Sessions, State, Store};
 use tempfile::TempDir;
@@ -94,6 +95,13 @@ pub(crate) fn sessions(store: &Store) -> Sessions<Basket> {
     Sessions::<Basket>::builder(store).idle(IDLE).absolute(ABSOLUTE).build().unwrap()
 }
 
+/// An anonymous session and one of alice's.
+pub(crate) async fn unsigned_and_signed(sessions: &Sessions<Basket>) -> [SessionId; 2] {
+    let unsigned = sessions.create(Basket::default()).await.unwrap();
+    let signed = sessions.sign_in(&alice(), "laptop", Basket::default()).await.unwrap();
+    [unsigned.id, signed.id]
+}
+
 /// A session's state.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Basket {
@@ -136,8 +144,22 @@ pub(crate) fn alice() -> Principal {
 }
 
 pub(crate) fn acquired(begin: Begin<Receipt>) -> Claim<Receipt> {
+    acquired_as(begin)
+}
+
+pub(crate) fn acquired_as<A: State + std::fmt::Debug>(begin: Begin<A>) -> Claim<A> {
     match begin {
         Begin::Acquired(claim) => claim,
         other => panic!("not acquired: {other:?}"),
     }
+}
+
+/// Every record that is stored, by its key.
+pub(crate) async fn stored_bytes(world: &World) -> Vec<(Key, Bytes)> {
+    let namespace = Namespace::new("app").unwrap();
+    let limit = std::num::NonZeroUsize::new(100).unwrap();
+    let page = world.backend.scan(ScanRequest { namespace, after: None, limit }).await.unwrap();
+    assert!(page.next.is_none());
+    let entries = world.backend.get_many(&page.keys).await.unwrap();
+    page.keys.into_iter().zip(entries).map(|(key, entry)| (key, entry.unwrap().value)).collect()
 }

@@ -1,0 +1,88 @@
+//! A limit that is checked before the session is created is exceeded by simultaneous sign-ins.
+
+use steadfast::Sessions;
+use steadfast::session::{AtLimit, SessionError};
+
+use crate::fault::Faulty;
+use crate::world::{Basket, IDLE, World, alice, on_every_backend};
+
+on_every_backend!(
+    simultaneous_sign_ins_never_exceed_the_limit,
+    a_refused_sign_in_ends_nothing,
+    an_ended_session_makes_room,
+    an_elevation_counts,
+);
+
+const LIMIT: usize = 3;
+
+fn limited(world: &World, at_limit: AtLimit) -> Sessions<Basket> {
+    let store = Faulty::new(world.backend.clone()).store();
+    let builder = Sessions::<Basket>::builder(&store).idle(IDLE).per_principal_max(LIMIT);
+    builder.at_limit(at_limit).build().unwrap()
+}
+
+async fn simultaneous_sign_ins_never_exceed_the_limit(world: World) {
+    for at_limit in [AtLimit::EvictOldest, AtLimit::Refuse] {
+        let sessions = limited(&world, at_limit);
+        let sign_ins = (0..20).map(|_| {
+            let sessions = sessions.clone();
+            tokio::spawn(async move { sessions.sign_in(&alice(), "x", Basket::default()).await })
+        });
+        let mut ids = Vec::new();
+        for sign_in in sign_ins.collect::<Vec<_>>() {
+            match sign_in.await.unwrap() {
+                Ok(session) => ids.push(session.id),
+                Err(SessionError::LimitReached { live }) => assert_eq!(live, LIMIT),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let mut live = 0;
+        for id in &ids {
+            live += usize::from(sessions.load(id).await.unwrap().is_some());
+        }
+        assert_eq!(live, LIMIT);
+        assert_eq!(ids.len(), if at_limit == AtLimit::Refuse { LIMIT } else { 20 });
+        sessions.destroy_all(&alice()).await.unwrap();
+    }
+}
+
+async fn a_refused_sign_in_ends_nothing(world: World) {
+    let sessions = limited(&world, AtLimit::Refuse);
+    let mut ids = Vec::new();
+    for _ in 0..LIMIT {
+        ids.push(sessions.sign_in(&alice(), "x", Basket::default()).await.unwrap().id);
+    }
+    let refused = sessions.sign_in(&alice(), "x", Basket::default()).await;
+    assert!(matches!(refused, Err(SessionError::LimitReached { live: LIMIT })));
+    for id in &ids {
+        assert!(sessions.load(id).await.unwrap().is_some());
+    }
+}
+
+async fn an_ended_session_makes_room(world: World) {
+    let sessions = limited(&world, AtLimit::Refuse);
+    let mut ids = Vec::new();
+    for _ in 0..LIMIT {
+        ids.push(sessions.sign_in(&alice(), "x", Basket::default()).await.unwrap().id);
+    }
+    sessions.destroy(&ids[1]).await.unwrap();
+    ids.push(sessions.sign_in(&alice(), "x", Basket::default()).await.unwrap().id);
+    // So do those that nobody ended.
+    world.clock.advance(IDLE * 2);
+    for _ in 0..LIMIT {
+        sessions.sign_in(&alice(), "x", Basket::default()).await.unwrap();
+    }
+    assert!(sessions.sign_in(&alice(), "x", Basket::default()).await.is_err());
+}
+
+async fn an_elevation_counts(world: World) {
+    let sessions = limited(&world, AtLimit::Refuse);
+    for _ in 0..LIMIT {
+        let id = sessions.create(Basket::default()).await.unwrap().id;
+        sessions.elevate(&id, &alice(), "x").await.unwrap();
+    }
+    let id = sessions.create(Basket::default()).await.unwrap().id;
+    let refused = sessions.elevate(&id, &alice(), "x").await;
+    assert!(matches!(refused, Err(SessionError::LimitReached { live: LIMIT })));
+    assert!(sessions.load(&id).await.unwrap().is_some(), "the anonymous session stays");
+}

@@ -1,0 +1,11 @@
+//! What sessions do beyond the promises that every record keeps. Each file tells the bugs of
+//! other session stores that it pins.
+
+mod attributes;
+mod elevation;
+mod events;
+mod limit;
+mod lost_replies;
+mod rotation;
+mod size;
+mod trips;

@@ -1,0 +1,58 @@
+//! How often each verb goes to the store. A pipeline, a transaction or a script is one trip.
+
+use steadfast::Sessions;
+use steadfast::session::{AtLimit, Edit, Rotation};
+
+use crate::fault::Faulty;
+use crate::world::{Basket, World, alice, on_every_backend, sessions, unsigned_and_signed};
+
+on_every_backend!(every_verb_takes_as_few_trips_as_the_contract_allows, at_the_limit_it_is_three);
+
+async fn every_verb_takes_as_few_trips_as_the_contract_allows(world: World) {
+    let faulty = Faulty::new(world.backend.clone());
+    let sessions = sessions(&faulty.store());
+    let trips = |verb: &str, expected: usize| assert_eq!(faulty.trips(), expected, "{verb}");
+
+    let anonymous = sessions.create(Basket::default()).await.unwrap().id;
+    trips("create", 1);
+    sessions.sign_in(&alice(), "a", Basket::default()).await.unwrap();
+    // One to read the list and the generation, one to write them with the session.
+    trips("sign in", 2);
+    sessions.elevate(&anonymous, &alice(), "b").await.unwrap();
+    trips("elevate", 2);
+    for id in unsigned_and_signed(&sessions).await {
+        faulty.trips();
+        sessions.load(&id).await.unwrap().unwrap();
+        trips("load", 1);
+        sessions.peek(&id).await.unwrap().unwrap();
+        trips("peek", 1);
+        sessions.update(&id, |basket| basket.items.push(1)).await.unwrap();
+        trips("update", 2);
+        sessions.edit(&id, &Edit::new().set("a", 1)).await.unwrap();
+        trips("edit", 2);
+        let id = sessions.rotate(&id, Rotation::Renewal).await.unwrap().id;
+        trips("rotate", 2);
+        sessions.destroy(&id).await.unwrap();
+        trips("destroy", 2);
+    }
+    let devices = sessions.devices(&alice(), None).await.unwrap();
+    trips("devices", 2);
+    sessions.destroy_device(&alice(), &devices[0].short_id).await.unwrap();
+    trips("destroy a device", 2);
+    sessions.destroy_all(&alice()).await.unwrap();
+    trips("destroy all", 1);
+}
+
+/// Which of the listed sessions still live has to be asked.
+async fn at_the_limit_it_is_three(world: World) {
+    let faulty = Faulty::new(world.backend.clone());
+    for at_limit in [AtLimit::EvictOldest, AtLimit::Refuse] {
+        let builder = Sessions::<Basket>::builder(&faulty.store()).per_principal_max(1);
+        let sessions = builder.at_limit(at_limit).build().unwrap();
+        sessions.destroy_all(&alice()).await.unwrap();
+        sessions.sign_in(&alice(), "a", Basket::default()).await.unwrap();
+        faulty.trips();
+        let signed_in = sessions.sign_in(&alice(), "b", Basket::default()).await.is_ok();
+        assert_eq!(faulty.trips(), if signed_in { 3 } else { 2 });
+    }
+}
