@@ -1,5 +1,5 @@
 use poem::http::header;
-use poem::{Endpoint, Middleware, Request, Result};
+use poem::{Endpoint, Middleware, Request};
 use tracing::debug;
 
 use crate::session::SessionId;
@@ -11,13 +11,32 @@ use super::{Problem, SessionCookie};
 /// request. It looks nothing up: the session behind it may be gone, which
 /// [`LiveSession`](super::LiveSession) finds out.
 #[derive(Clone, Debug)]
-pub struct BearerAuth(pub Tokens);
+pub struct BearerAuth {
+    tokens: Tokens,
+}
+
+impl BearerAuth {
+    /// Takes these tokens.
+    pub fn new(tokens: Tokens) -> Self {
+        Self { tokens }
+    }
+
+    fn identify(&self, request: &Request) -> Result<(SessionId, Principal), Problem> {
+        let token = bearer(request).ok_or_else(Problem::unauthenticated)?;
+        let verified = self.tokens.verify(token).map_err(|reason| {
+            debug!(%reason, "a bearer token was refused");
+            Problem::invalid_token()
+        })?;
+        let id = verified.session.and_then(|id| id.parse().ok());
+        id.zip(Principal::new(&verified.subject).ok()).ok_or_else(Problem::invalid_token)
+    }
+}
 
 impl<E: Endpoint> Middleware<E> for BearerAuth {
     type Output = BearerAuthEndpoint<E>;
 
     fn transform(&self, inner: E) -> Self::Output {
-        BearerAuthEndpoint { inner, tokens: self.0.clone() }
+        BearerAuthEndpoint { inner, auth: self.clone() }
     }
 }
 
@@ -25,37 +44,26 @@ impl<E: Endpoint> Middleware<E> for BearerAuth {
 #[derive(Debug)]
 pub struct BearerAuthEndpoint<E> {
     inner: E,
-    tokens: Tokens,
+    auth: BearerAuth,
 }
 
 impl<E: Endpoint> Endpoint for BearerAuthEndpoint<E> {
     type Output = E::Output;
 
-    async fn call(&self, mut request: Request) -> Result<Self::Output> {
-        let (id, principal) = identify(&self.tokens, &request)?;
+    async fn call(&self, mut request: Request) -> poem::Result<Self::Output> {
+        let (id, principal) = self.auth.identify(&request)?;
         request.extensions_mut().insert(id);
         request.extensions_mut().insert(principal);
         self.inner.call(request).await
     }
 }
 
-fn identify(
-    tokens: &Tokens,
-    request: &Request,
-) -> std::result::Result<(SessionId, Principal), Problem> {
+/// The one token of a request; several are none.
+fn bearer(request: &Request) -> Option<&str> {
     let mut values = request.headers().get_all(header::AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return Err(Problem::unauthenticated());
-    };
-    let token = value.to_str().ok().and_then(|value| value.split_once(' '));
-    let token = token.filter(|(scheme, _token)| scheme.eq_ignore_ascii_case("Bearer"));
-    let Some((_scheme, token)) = token else { return Err(Problem::unauthenticated()) };
-    let claims = tokens.verify(token).map_err(|error| {
-        debug!(%error, "a bearer token was refused");
-        Problem::invalid_token()
-    })?;
-    let id = claims.session.and_then(|id| id.parse().ok());
-    id.zip(Principal::new(&claims.subject).ok()).ok_or_else(Problem::invalid_token)
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("Bearer").then_some(token)
 }
 
 /// Takes the session cookie and leaves its session id in the request. Browsers send cookies
@@ -81,7 +89,7 @@ pub struct CookieAuthEndpoint<E> {
 impl<E: Endpoint> Endpoint for CookieAuthEndpoint<E> {
     type Output = E::Output;
 
-    async fn call(&self, mut request: Request) -> Result<Self::Output> {
+    async fn call(&self, mut request: Request) -> poem::Result<Self::Output> {
         let id = self.cookie.read(request.headers()).ok_or_else(Problem::unauthenticated)?;
         request.extensions_mut().insert(id);
         self.inner.call(request).await

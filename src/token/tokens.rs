@@ -1,176 +1,211 @@
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer, Serialize};
-use thiserror::Error as ThisError;
-
 use crate::backend::{Clock, Error, ErrorKind, Result};
+use crate::text;
 
-use super::jws::{Hs256, TOKEN_LEN_MAX};
+use super::cache::SignatureCache;
+use super::claims::{Payload, Received};
+use super::jws::{self, Compact};
+use super::{Claims, KeyRing, TokenError, Verified, json};
 
-/// Issues and verifies tokens of one issuer with one secret.
+/// Issues and verifies the tokens of one issuer, of one kind. Clones share their keys.
 ///
 /// ```
-/// use std::time::{Duration, SystemTime, UNIX_EPOCH};
+/// use std::time::Duration;
 /// use steadfast::Tokens;
-/// use steadfast::token::Claims;
+/// use steadfast::token::{Claims, Key};
 ///
-/// let tokens = Tokens::builder("shop", b"a secret of at least 32 bytes...").build()?;
-/// let claims = Claims { subject: "alice".into(), session: None };
-/// let token = tokens.issue(&claims, Duration::from_secs(3600))?;
-/// assert_eq!(tokens.verify(&token).unwrap(), claims);
+/// let key = Key::hs256(b"a secret of at least 32 bytes...")?;
+/// let tokens = Tokens::builder("shop", key).audience("orders").build()?;
+/// let token = tokens.issue(&Claims::new("alice"), Duration::from_secs(3600))?;
+/// assert_eq!(tokens.verify(&token).unwrap().subject, "alice");
 /// assert!(tokens.verify(&token.replace('.', "")).is_err());
 /// # Ok::<(), steadfast::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Tokens {
+pub struct Tokens(Arc<Inner>);
+
+struct Inner {
+    ring: RwLock<KeyRing>,
+    rules: Rules,
+}
+
+/// What makes a token one of ours.
+struct Rules {
     issuer: String,
-    key: Hs256,
+    /// `None`: any.
+    audience: Option<String>,
+    typ: String,
     leeway: Duration,
+    life_max_s: u64,
     clock: Arc<dyn Clock>,
+    cache: Option<SignatureCache>,
 }
 
 impl Tokens {
-    /// Starts from the issuer's name and the HMAC secret.
-    pub fn builder(issuer: impl Into<String>, secret: &[u8]) -> TokensBuilder {
+    /// The longest leeway. Machines that verify should not be further apart.
+    pub const LEEWAY_MAX: Duration = Duration::from_secs(60);
+
+    /// Starts from the issuer's name and its keys: a [`Key`](super::Key) or a [`KeyRing`].
+    pub fn builder(issuer: impl Into<String>, keys: impl Into<KeyRing>) -> TokensBuilder {
         TokensBuilder {
-            issuer: issuer.into(),
-            key: Hs256::new(secret),
-            leeway: Duration::from_secs(30),
-            clock: Arc::new(WallClock),
+            ring: keys.into(),
+            any_audience: false,
+            life_max: Duration::from_secs(24 * 3600),
+            rules: Rules {
+                issuer: issuer.into(),
+                audience: None,
+                typ: "JWT".to_owned(),
+                leeway: Duration::from_secs(30),
+                life_max_s: 0,
+                clock: Arc::new(WallClock),
+                cache: None,
+            },
         }
     }
 
-    /// A signed token with these claims that is valid for `life` from now.
+    /// A signed token with these claims that is valid for `life` from now, in whole seconds,
+    /// rounded up.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for an empty subject, [`ErrorKind::TooLarge`] if the token would
-    /// have more than 2 KiB.
+    /// [`ErrorKind::TooLarge`] if the token would have more than 2 KiB, [`ErrorKind::Invalid`] if
+    /// it could not be verified for another reason: an empty subject, or a life of zero or over
+    /// the maximum. [`ErrorKind::Config`] if the first key of the ring cannot sign or has ended.
     pub fn issue(&self, claims: &Claims, life: Duration) -> Result<String> {
-        if claims.subject.is_empty() {
-            let detail = "a token needs a subject; use the principal's name";
-            return Err(Error::new(ErrorKind::Invalid, detail));
+        let (rules, ring) = (&self.0.rules, self.keys());
+        let now_us = rules.clock.now_us();
+        let key = ring.signer();
+        if !key.is_live(now_us) {
+            let detail = "the signing key has ended; put its successor first in the key ring";
+            return Err(Error::new(ErrorKind::Config, detail));
         }
-        let now_s = self.clock.now_us() / 1_000_000;
-        let life_s = life.as_millis().div_ceil(1_000);
-        let payload = Payload {
-            iss: &self.issuer,
-            sub: &claims.subject,
-            sid: claims.session.as_deref(),
-            iat: now_s,
-            exp: now_s.saturating_add(u64::try_from(life_s).unwrap_or(u64::MAX)),
-        };
-        let payload = serde_json::to_vec(&payload).map_err(|cause| {
-            Error::new(ErrorKind::Other, "the claims cannot be written as JSON").caused_by(cause)
-        })?;
-        let token = self.key.sign(&payload);
-        if token.len() > TOKEN_LEN_MAX {
-            let detail = format!(
-                "a token has at most {TOKEN_LEN_MAX} bytes and this one would have {}; keep the \
-                 data in the session",
-                token.len()
-            );
-            return Err(Error::new(ErrorKind::TooLarge, detail));
-        }
-        Ok(token)
+        let payload = rules.payload(claims, now_us / 1_000_000, life)?;
+        jws::sign(key, &rules.typ, &payload)
     }
 
-    /// The claims of a token of ours that is valid now. No I/O.
+    /// What a token of ours that is valid now says. No I/O.
     ///
     /// # Errors
     ///
     /// A [`TokenError`]: tell it to your metrics, and to the client no more than "401".
-    pub fn verify(&self, token: &str) -> std::result::Result<Claims, TokenError> {
-        let claims = self.key.open(token)?;
-        let claims: Received =
-            serde_json::from_slice(&claims).map_err(|_| TokenError::InvalidClaims)?;
+    pub fn verify(&self, token: &str) -> std::result::Result<Verified, TokenError> {
+        let (rules, ring) = (&self.0.rules, self.keys());
+        let compact = Compact::parse(token)?;
+        if !compact.header.is_of_type(&rules.typ) {
+            return Err(TokenError::WrongType);
+        }
+        let now_us = rules.clock.now_us();
+        let key = ring.select(&compact.header, now_us)?;
+        let cache = rules.cache.as_ref();
+        let seen = cache.is_some_and(|cache| cache.has(key, token));
+        if !seen && !key.verify(compact.signed, &compact.signature) {
+            return Err(TokenError::BadSignature);
+        }
+        let claims = Received::parse(&compact.payload)?;
+        let left = rules.check(&claims, now_us)?;
+        if let Some(cache) = cache.filter(|_| !seen) {
+            cache.keep(key, token, left);
+        }
+        Ok(claims.verified(compact.payload))
+    }
+
+    /// The present keys.
+    pub fn keys(&self) -> KeyRing {
+        self.0.ring.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts other keys in the place of the present ones, for every clone: a rotation, or a fresh
+    /// key set of the issuer.
+    pub fn replace_keys(&self, keys: impl Into<KeyRing>) {
+        *self.0.ring.write().unwrap_or_else(PoisonError::into_inner) = keys.into();
+    }
+}
+
+impl Rules {
+    fn payload(&self, claims: &Claims, now_s: u64, life: Duration) -> Result<Vec<u8>> {
+        let life_s = whole_seconds(life);
+        if life_s == 0 || life_s > self.life_max_s {
+            let detail = format!(
+                "a token of this kind lives for 1 to {} s, not {life_s}; see life_max",
+                self.life_max_s
+            );
+            return Err(Error::new(ErrorKind::Invalid, detail));
+        }
+        let jti = claims.id.clone().map_or_else(random_id, Ok)?;
+        let payload = json::write(&Payload {
+            iss: &self.issuer,
+            sub: &claims.subject,
+            aud: self.audience.as_deref(),
+            sid: claims.session.as_deref(),
+            jti: &jti,
+            iat: now_s,
+            exp: now_s.saturating_add(life_s),
+            extra: &claims.extra,
+        })?;
+        if Received::parse(&payload).is_err() {
+            let detail = "a token needs a subject and an id that are not empty, and claims that \
+                          are not nested deeply";
+            return Err(Error::new(ErrorKind::Invalid, detail));
+        }
+        Ok(payload)
+    }
+
+    /// How long the token will still be taken.
+    fn check(&self, claims: &Received, now_us: u64) -> std::result::Result<Duration, TokenError> {
         if claims.iss != self.issuer {
             return Err(TokenError::ForeignIssuer);
         }
-        // A token that names an audience is for somebody who checks it.
-        if claims.sub.is_empty() || claims.aud.is_some() {
-            return Err(TokenError::InvalidClaims);
+        if self.audience.as_ref().is_some_and(|audience| !claims.is_for(audience)) {
+            return Err(TokenError::ForeignAudience);
         }
-        let (now_s, leeway_s) = (seconds(self.clock.now_us()), self.leeway.as_secs_f64());
-        if now_s >= claims.exp + leeway_s {
+        let (now, leeway) = (seconds(now_us), self.leeway.as_secs_f64());
+        if now >= claims.exp + leeway {
             return Err(TokenError::Expired);
         }
-        if claims.nbf.is_some_and(|nbf| now_s < nbf - leeway_s) {
+        let start = [claims.nbf, claims.iat].into_iter().flatten().fold(0.0, f64::max);
+        if now < start - leeway {
             return Err(TokenError::NotYetValid);
         }
-        Ok(Claims { subject: claims.sub, session: claims.sid })
+        let life_max = Duration::from_secs(self.life_max_s).as_secs_f64();
+        if claims.exp - claims.iat.unwrap_or(now) > life_max {
+            return Err(TokenError::TooLongLived);
+        }
+        Ok(Duration::from_secs_f64(claims.exp + leeway - now))
     }
 }
 
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tokens").field("issuer", &self.issuer).finish_non_exhaustive()
+        self.0.rules.fmt(f)
     }
 }
 
-/// What a token says of its bearer. `Debug` does not show it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Claims {
-    /// `sub`: the principal's name.
-    pub subject: String,
-    /// `sid`: the secret id of the bearer's session.
-    pub session: Option<String>,
-}
-
-impl fmt::Debug for Claims {
+impl fmt::Debug for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Claims").finish_non_exhaustive()
+        f.debug_struct("Tokens")
+            .field("issuer", &self.issuer)
+            .field("audience", &self.audience)
+            .field("typ", &self.typ)
+            .finish_non_exhaustive()
     }
 }
 
-#[derive(Serialize)]
-struct Payload<'a> {
-    iss: &'a str,
-    sub: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sid: Option<&'a str>,
-    iat: u64,
-    exp: u64,
+/// 128 bits that nobody can guess.
+fn random_id() -> Result<String> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(|cause| {
+        let detail = "the operating system gave no random bytes; no token was issued";
+        Error::new(ErrorKind::Other, detail).caused_by(cause.to_string())
+    })?;
+    Ok(text::encode(&id))
 }
 
-/// A wrong type, a `null` or a claim that stands twice makes the token unreadable, never a claim
-/// that is skipped.
-#[derive(Deserialize)]
-struct Received {
-    iss: String,
-    sub: String,
-    #[serde(deserialize_with = "date")]
-    exp: f64,
-    #[serde(default, deserialize_with = "present_date")]
-    nbf: Option<f64>,
-    #[serde(default, rename = "iat", deserialize_with = "present_date")]
-    _iat: Option<f64>,
-    #[serde(default, deserialize_with = "present")]
-    sid: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    aud: Option<IgnoredAny>,
-}
-
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    from: D,
-) -> std::result::Result<Option<T>, D::Error> {
-    T::deserialize(from).map(Some)
-}
-
-fn present_date<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Option<f64>, D::Error> {
-    date(from).map(Some)
-}
-
-/// A `NumericDate` of RFC 7519: seconds since the Unix epoch, with a fraction at will.
-fn date<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<f64, D::Error> {
-    let date = f64::deserialize(from)?;
-    if (0.0..1e12).contains(&date) {
-        return Ok(date);
-    }
-    Err(serde::de::Error::custom("the date is out of range"))
+/// Rounded up.
+fn whole_seconds(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u64::MAX)
 }
 
 /// Exact to the microsecond until the year 2255.
@@ -194,25 +229,66 @@ impl Clock for WallClock {
 
 /// Settings of [`Tokens`].
 pub struct TokensBuilder {
-    issuer: String,
-    key: Option<Hs256>,
-    leeway: Duration,
-    clock: Arc<dyn Clock>,
+    ring: KeyRing,
+    any_audience: bool,
+    life_max: Duration,
+    rules: Rules,
 }
 
 impl TokensBuilder {
-    /// How far this machine's clock may be from the issuer's, 30 seconds by default: tokens are
-    /// taken that much after `exp` and before `nbf`.
+    /// Whom the tokens are for: `aud`. This or [`any_audience`](Self::any_audience) must be said.
+    #[must_use]
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.rules.audience = Some(audience.into());
+        self
+    }
+
+    /// Takes tokens whomever they are for, and issues them for nobody in particular. Only right
+    /// if no other service has the issuer's tokens: it could use them here.
+    #[must_use]
+    pub fn any_audience(mut self) -> Self {
+        self.any_audience = true;
+        self
+    }
+
+    /// The kind of token, `JWT` by default. A token of another kind is refused, so give each kind
+    /// that you issue its own: `at+jwt` for access, say. Case does not count, and `application/`
+    /// may be left out.
+    #[must_use]
+    pub fn typ(mut self, typ: impl Into<String>) -> Self {
+        self.rules.typ = typ.into();
+        self
+    }
+
+    /// How far this machine's clock may be from the issuer's, 30 seconds by default and 60 at
+    /// most: tokens are taken that much after `exp`, and before `nbf` and `iat`.
     #[must_use]
     pub fn leeway(mut self, leeway: Duration) -> Self {
-        self.leeway = leeway;
+        self.rules.leeway = leeway;
+        self
+    }
+
+    /// The longest time from `iat` to `exp`, a day by default; in whole seconds, rounded up. For a
+    /// token without `iat`, from now to `exp`.
+    #[must_use]
+    pub fn life_max(mut self, life_max: Duration) -> Self {
+        self.life_max = life_max;
+        self
+    }
+
+    /// Remembers the good signatures of so many tokens, each as long as its token lives, and 100
+    /// bytes or so for each. Worth it for RSA and elliptic curves; an HMAC is as fast as the
+    /// look-up. Claims, keys and revocation are checked each time all the same.
+    #[must_use]
+    pub fn cache(mut self, tokens_max: u64) -> Self {
+        self.rules.cache = Some(SignatureCache::new(tokens_max));
         self
     }
 
     /// Where the time comes from; the system by default.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+        self.rules.clock = Arc::new(clock);
         self
     }
 
@@ -220,54 +296,33 @@ impl TokensBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] for an empty issuer or a secret under 32 bytes.
+    /// [`ErrorKind::Config`] for an empty issuer, audience or type, neither or both of `audience`
+    /// and `any_audience`, a leeway over 60 seconds, or a maximal life of zero or over ten years.
     pub fn build(self) -> Result<Tokens> {
-        let Some(key) = self.key else {
-            let detail = format!(
-                "the token secret needs at least {} bytes, from a random source",
-                Hs256::SECRET_LEN_MIN
-            );
-            return Err(Error::new(ErrorKind::Config, detail));
-        };
-        if self.issuer.is_empty() {
-            return Err(Error::new(ErrorKind::Config, "the token issuer is empty; give it a name"));
+        let Self { ring, any_audience, life_max, mut rules } = self;
+        let refuse = |detail: &str| Err(Error::new(ErrorKind::Config, detail));
+        if rules.issuer.is_empty() || rules.typ.is_empty() {
+            return refuse("the token issuer or type is empty; give it a name");
         }
-        Ok(Tokens { issuer: self.issuer, key, leeway: self.leeway, clock: self.clock })
+        if rules.audience.as_deref() == Some("") || rules.audience.is_some() == any_audience {
+            return refuse("say whom tokens are for: either an audience or any_audience, not both");
+        }
+        if rules.leeway > Tokens::LEEWAY_MAX {
+            return refuse("the leeway for tokens is at most 60 s; set the clocks instead");
+        }
+        if life_max.is_zero() || life_max > LIFE_MAX {
+            return refuse("the maximal life of a token is up to ten years, and not zero");
+        }
+        rules.life_max_s = whole_seconds(life_max);
+        Ok(Tokens(Arc::new(Inner { ring: RwLock::new(ring), rules })))
     }
 }
+
+/// Ten years. A revocation, which lives a little longer, still is within what stores take.
+const LIFE_MAX: Duration = Duration::from_secs(3_650 * 24 * 3600);
 
 impl fmt::Debug for TokensBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokensBuilder").field("issuer", &self.issuer).finish_non_exhaustive()
+        self.rules.fmt(f)
     }
-}
-
-/// Why a token was refused. Nothing of the token is in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]
-#[non_exhaustive]
-pub enum TokenError {
-    /// Over 2 KiB.
-    #[error("the token is longer than 2 KiB")]
-    TooLong,
-    /// Not three parts of canonical base64url.
-    #[error("the token is not a compact JWS")]
-    Malformed,
-    /// Another algorithm or type, or header members that are not understood.
-    #[error("the token's header is not that of an HS256 JWT")]
-    UnsupportedHeader,
-    /// Signed with another key, or changed.
-    #[error("the token's signature is wrong")]
-    BadSignature,
-    /// A claim is missing, doubled, of a wrong type or not understood.
-    #[error("the token's claims are not valid")]
-    InvalidClaims,
-    /// Of another issuer.
-    #[error("the token is of another issuer")]
-    ForeignIssuer,
-    /// Past `exp`.
-    #[error("the token has expired")]
-    Expired,
-    /// Before `nbf`.
-    #[error("the token is not valid yet")]
-    NotYetValid,
 }

@@ -6,6 +6,7 @@ use poem::{Endpoint, EndpointExt, IntoEndpoint, Route, get, post};
 use serde::{Deserialize, Serialize};
 use steadfast::http::{BearerAuth, BodyLimit, Idempotent, LiveSession, Problem};
 use steadfast::idempotency::OnLapse;
+use steadfast::token::Key;
 use steadfast::{Idempotency, Sessions, State, Store, Tokens};
 
 use crate::config::Config;
@@ -77,8 +78,12 @@ impl Parts {
             .retention(config.idempotency_retention)
             .on_lapse(OnLapse::TakeOver)
             .build()?;
-        let tokens = Tokens::builder(&config.token_issuer, jwt_secret);
-        let tokens = tokens.leeway(Duration::ZERO).build()?;
+        // No other service has the demo's tokens, so there is nobody to tell it from.
+        let tokens = Tokens::builder(&config.token_issuer, Key::hs256(jwt_secret)?)
+            .any_audience()
+            .leeway(Duration::ZERO)
+            .life_max(config.session_absolute + routes::CLOCKS_APART_MAX)
+            .build()?;
         Ok(Self { tokens, sessions, idempotent: Idempotent::new(idempotency) })
     }
 
@@ -87,7 +92,7 @@ impl Parts {
         endpoint
             .into_endpoint()
             .with(LiveSession(self.sessions.clone()))
-            .with(BearerAuth(self.tokens.clone()))
+            .with(BearerAuth::new(self.tokens.clone()))
     }
 
     /// For whoever has a live session, once a key.
@@ -96,7 +101,7 @@ impl Parts {
             .into_endpoint()
             .with(self.idempotent.clone())
             .with(LiveSession(self.sessions.clone()))
-            .with(BearerAuth(self.tokens.clone()))
+            .with(BearerAuth::new(self.tokens.clone()))
     }
 
     /// Once a key, and the retry gets its answer although the session is gone by then: for what
@@ -109,6 +114,6 @@ impl Parts {
             .into_endpoint()
             .with(LiveSession(self.sessions.clone()))
             .with(self.idempotent.clone().per_session())
-            .with(BearerAuth(self.tokens.clone()))
+            .with(BearerAuth::new(self.tokens.clone()))
     }
 }

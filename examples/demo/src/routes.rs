@@ -64,7 +64,7 @@ pub(crate) async fn log_in(
     let device = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     let session = sessions.sign_in(&principal, device.unwrap_or("unknown"), Visit).await;
     let session = session.map_err(Problem::from)?;
-    let claims = Claims { subject: login.user, session: Some(session.id.expose()) };
+    let claims = Claims::new(login.user).session(session.id.expose());
     // The session's own end is kept by the store's clock. The token only must not end before it,
     // on any replica's clock.
     let life = session.absolute_left + CLOCKS_APART_MAX;
@@ -75,7 +75,7 @@ pub(crate) async fn log_in(
         .into_response())
 }
 
-const CLOCKS_APART_MAX: Duration = Duration::from_secs(20 * 60);
+pub(crate) const CLOCKS_APART_MAX: Duration = Duration::from_secs(20 * 60);
 
 #[handler]
 pub(crate) fn show_session(Data(session): Data<&Arc<Session<Visit>>>) -> Response {

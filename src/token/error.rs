@@ -1,0 +1,45 @@
+use thiserror::Error as ThisError;
+
+/// Why a token was refused. Nothing of the token is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ThisError)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// Over 2 KiB.
+    #[error("the token is longer than 2 KiB")]
+    TooLong,
+    /// Not three parts of canonical base64url.
+    #[error("the token is not a compact JWS")]
+    Malformed,
+    /// A header with another algorithm than its key's, or with members that are not understood,
+    /// `crit` among them.
+    #[error("the token's header is not one of ours")]
+    UnsupportedHeader,
+    /// Of another kind: its `typ` is not ours.
+    #[error("the token is of another kind")]
+    WrongType,
+    /// No key, or more than one, could have signed it. A reason to fetch the issuer's keys again,
+    /// though not more often than every ten seconds.
+    #[error("the token's key is not known")]
+    UnknownKey,
+    /// Signed with another key, or changed.
+    #[error("the token's signature is wrong")]
+    BadSignature,
+    /// A claim is missing, doubled or of a wrong type.
+    #[error("the token's claims are not valid")]
+    InvalidClaims,
+    /// Of another issuer.
+    #[error("the token is of another issuer")]
+    ForeignIssuer,
+    /// For somebody else.
+    #[error("the token is for another audience")]
+    ForeignAudience,
+    /// Past `exp`.
+    #[error("the token has expired")]
+    Expired,
+    /// Before `nbf` or `iat`.
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    /// Valid for longer than a token may be.
+    #[error("the token's life is too long")]
+    TooLongLived,
+}
