@@ -3,32 +3,53 @@ use poem::{Endpoint, Middleware, Request};
 use tracing::debug;
 
 use crate::session::SessionId;
+use crate::token::{CheckError, Revocations, Verified};
 use crate::{Principal, Tokens};
 
 use super::{Problem, SessionCookie};
 
 /// Takes `Authorization: Bearer TOKEN` and leaves the token's session id and principal in the
-/// request. It looks nothing up: the session behind it may be gone, which
-/// [`LiveSession`](super::LiveSession) finds out.
+/// request. It looks nothing up unless it has [`revocations`](BearerAuth::revocations): the session
+/// behind the token may be gone, which [`LiveSession`](super::LiveSession) finds out.
 #[derive(Clone, Debug)]
 pub struct BearerAuth {
     tokens: Tokens,
+    revocations: Option<Revocations>,
 }
 
 impl BearerAuth {
     /// Takes these tokens.
     pub fn new(tokens: Tokens) -> Self {
-        Self { tokens }
+        Self { tokens, revocations: None }
     }
 
-    fn identify(&self, request: &Request) -> Result<(SessionId, Principal), Problem> {
+    /// Asks for each token whether it was revoked. While the store does not answer, requests meet
+    /// 503.
+    #[must_use]
+    pub fn revocations(mut self, revocations: Revocations) -> Self {
+        self.revocations = Some(revocations);
+        self
+    }
+
+    async fn identify(&self, request: &Request) -> Result<(SessionId, Principal), Problem> {
         let token = bearer(request).ok_or_else(Problem::unauthenticated)?;
-        let verified = self.tokens.verify(token).map_err(|reason| {
-            debug!(%reason, "a bearer token was refused");
-            Problem::invalid_token()
+        let verified = self.check(token).await.map_err(|error| match error {
+            CheckError::Refused(reason) => {
+                debug!(%reason, "a bearer token was refused");
+                Problem::invalid_token()
+            }
+            CheckError::Store(error) => error.into(),
         })?;
         let id = verified.session.and_then(|id| id.parse().ok());
         id.zip(Principal::new(&verified.subject).ok()).ok_or_else(Problem::invalid_token)
+    }
+
+    async fn check(&self, token: &str) -> Result<Verified, CheckError> {
+        let verified = self.tokens.verify(token)?;
+        if let Some(revocations) = &self.revocations {
+            revocations.check(&verified).await?;
+        }
+        Ok(verified)
     }
 }
 
@@ -51,7 +72,7 @@ impl<E: Endpoint> Endpoint for BearerAuthEndpoint<E> {
     type Output = E::Output;
 
     async fn call(&self, mut request: Request) -> poem::Result<Self::Output> {
-        let (id, principal) = self.auth.identify(&request)?;
+        let (id, principal) = self.auth.identify(&request).await?;
         request.extensions_mut().insert(id);
         request.extensions_mut().insert(principal);
         self.inner.call(request).await

@@ -5,7 +5,7 @@
 //! | middleware | needs | leaves in the request |
 //! | --- | --- | --- |
 //! | [`BodyLimit`] | | a body that is in memory and not too long |
-//! | [`BearerAuth`] or [`CookieAuth`] | | [`SessionId`](crate::session::SessionId); `BearerAuth` also [`Principal`](crate::Principal). No look-up |
+//! | [`BearerAuth`] or [`CookieAuth`] | | [`SessionId`](crate::session::SessionId); `BearerAuth` also [`Principal`](crate::Principal). No look-up, except of revocations |
 //! | [`LiveSession`] | a `SessionId` | `Arc<Session<T>>`, and its `Principal` |
 //! | [`Idempotent`] | a `Principal` | [`Execution`] |
 //!

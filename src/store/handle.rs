@@ -78,7 +78,7 @@ impl Store {
     /// # Errors
     ///
     /// [`ErrorKind::Invalid`] if a part has characters that keys cannot have, or is too long, or
-    /// if the kind is one of the library's own: `session`, `idempotency`.
+    /// if the kind is one of the library's own: `idempotency`, `revocation`, `session`.
     pub fn key(&self, kind: &str, group: &Group, name: &str) -> Result<Key> {
         if OWN_KINDS.contains(&kind) {
             let detail = format!("the key kind {kind} is the library's own; choose another");
@@ -180,4 +180,4 @@ impl fmt::Debug for Store {
 }
 
 /// The kinds of records that the library keeps itself.
-const OWN_KINDS: [&str; 2] = ["session", "idempotency"];
+const OWN_KINDS: [&str; 3] = ["idempotency", "revocation", "session"];

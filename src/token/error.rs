@@ -1,5 +1,7 @@
 use thiserror::Error as ThisError;
 
+use crate::backend::Error;
+
 /// Why a token was refused. Nothing of the token is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ThisError)]
 #[non_exhaustive]
@@ -42,4 +44,18 @@ pub enum TokenError {
     /// Valid for longer than a token may be.
     #[error("the token's life is too long")]
     TooLongLived,
+    /// Revoked, alone or with all others of its subject.
+    #[error("the token has been revoked")]
+    Revoked,
+}
+
+/// Why a token is not known to be live: it is refused, or the store did not say.
+#[derive(Debug, ThisError)]
+pub enum CheckError {
+    /// The token is no good.
+    #[error(transparent)]
+    Refused(#[from] TokenError),
+    /// Nobody knows whether it was revoked: treat it as a failure of the service.
+    #[error(transparent)]
+    Store(#[from] Error),
 }

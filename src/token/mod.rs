@@ -1,8 +1,8 @@
-//! Signed tokens that are checked without a look-up.
+//! Signed tokens that are checked without a look-up, and can be revoked all the same.
 //!
 //! [`Tokens`] issues and verifies JSON Web Tokens (RFC 7519) in the strict sense of RFC 8725: the
 //! algorithm belongs to the [`Key`]; every claim that is checked is required; whatever is not
-//! understood is refused.
+//! understood is refused. [`Revocations`] ends tokens before their time.
 //!
 //! | what a token meets, in this order | limit |
 //! | --- | --- |
@@ -13,6 +13,7 @@
 //! | signature, over the bytes as they came | |
 //! | claims: JSON without doubles, each of its type | |
 //! | `iss`, `aud`, `exp`, `nbf`, `iat`, and the life from `iat` to `exp` | leeway 60 s |
+//! | with [`Revocations`]: `jti` and `sub` | one trip |
 //!
 //! # Keys of another issuer
 //!
@@ -34,6 +35,7 @@ mod jwk;
 mod jws;
 mod key;
 mod mac;
+mod revocation;
 mod ring;
 mod tokens;
 
@@ -42,7 +44,8 @@ mod tests;
 
 pub use algorithm::Algorithm;
 pub use claims::{Claims, Verified};
-pub use error::TokenError;
+pub use error::{CheckError, TokenError};
 pub use key::Key;
+pub use revocation::Revocations;
 pub use ring::KeyRing;
 pub use tokens::{Tokens, TokensBuilder};

@@ -86,7 +86,8 @@ impl Tokens {
         jws::sign(key, &rules.typ, &payload)
     }
 
-    /// What a token of ours that is valid now says. No I/O.
+    /// What a token of ours that is valid now says. No I/O, so a token that was revoked passes;
+    /// [`Revocations::verify`](super::Revocations::verify) looks that up.
     ///
     /// # Errors
     ///
@@ -121,6 +122,22 @@ impl Tokens {
     /// key set of the issuer.
     pub fn replace_keys(&self, keys: impl Into<KeyRing>) {
         *self.0.ring.write().unwrap_or_else(PoisonError::into_inner) = keys.into();
+    }
+
+    pub(super) fn issuer(&self) -> &str {
+        &self.0.rules.issuer
+    }
+
+    pub(super) fn now_us(&self) -> u64 {
+        self.0.rules.clock.now_us()
+    }
+
+    pub(super) fn leeway(&self) -> Duration {
+        self.0.rules.leeway
+    }
+
+    pub(super) fn life_max(&self) -> Duration {
+        Duration::from_secs(self.0.rules.life_max_s)
     }
 }
 
@@ -195,12 +212,7 @@ impl fmt::Debug for Rules {
 
 /// 128 bits that nobody can guess.
 fn random_id() -> Result<String> {
-    let mut id = [0; 16];
-    getrandom::fill(&mut id).map_err(|cause| {
-        let detail = "the operating system gave no random bytes; no token was issued";
-        Error::new(ErrorKind::Other, detail).caused_by(cause.to_string())
-    })?;
-    Ok(text::encode(&id))
+    crate::random::bytes::<16>().map(|id| text::encode(&id))
 }
 
 /// Rounded up.
@@ -210,7 +222,7 @@ fn whole_seconds(span: Duration) -> u64 {
 
 /// Exact to the microsecond until the year 2255.
 #[expect(clippy::cast_precision_loss, reason = "a microsecond does not matter here")]
-fn seconds(micros: u64) -> f64 {
+pub(super) fn seconds(micros: u64) -> f64 {
     micros as f64 / 1e6
 }
 

@@ -6,6 +6,8 @@
 #[path = "../promises/fault.rs"]
 mod fault;
 
+mod bearer;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;

@@ -20,6 +20,7 @@ mod p09_outage_is_explicit;
 mod p10_nothing_destroyed_unread;
 mod p12_no_secrets_out;
 mod p13_cancel_safe;
+mod revoked_tokens;
 mod schema_versions;
 mod sealed_at_rest;
 mod sessions;
