@@ -84,7 +84,7 @@ impl<T: State> Sessions<T> {
         current: Current,
         change: &mut impl FnMut(&mut T, &mut Attributes) -> std::result::Result<R, SessionError>,
     ) -> std::result::Result<Changed<R>, Stop> {
-        let Current { key, entry, opened, .. } = current;
+        let Current { key, entry, opened, guard, .. } = current;
         let (before, mark) = (entry.version, crate::random::number()?);
         let generation = opened.head.owner.as_ref().map(|owner| owner.generation);
         let plan = |entry: Option<&Entry>| match self.judge(&key, entry, generation)? {
@@ -96,7 +96,7 @@ impl<T: State> Sessions<T> {
             let seen = self.judge(&key, seen, generation)?;
             Ok(fate_of(mark, &seen, &self.judge(&key, now, generation)?))
         };
-        let updated = self.store.optimistic(&key, Some(entry), plan, fate).await?;
+        let updated = self.store.optimistic(&key, guard.as_ref(), Some(entry), plan, fate).await?;
         let version = updated.version.unwrap_or(before);
         if version == before {
             self.touch_if_due(&key, &opened).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::State;
-use crate::backend::{Entry, Key, Result};
+use crate::backend::{Condition, Entry, Key, Result, Write};
 use crate::store::Opened;
 
 use super::record::{Live, SessionHead, Successor};
@@ -14,12 +14,15 @@ use super::{Ended, SessionId, Sessions};
 const HOPS_MAX: usize = 4;
 
 /// A live session as it was found.
+#[derive(Clone)]
 pub(super) struct Current {
     /// The one it has now.
     pub(super) id: SessionId,
     pub(super) key: Key,
     pub(super) entry: Entry,
     pub(super) opened: Opened<Live>,
+    /// Holds while its principal's record is as it was: that record makes the session valid.
+    pub(super) guard: Option<Write>,
 }
 
 /// What stands under a session's key.
@@ -38,21 +41,23 @@ impl<T: State> Sessions<T> {
         let mut id = id.clone();
         for _hop in 0..HOPS_MAX {
             let key = self.session_key(&id)?;
-            let (entry, verdict) = if id.is_signed_in() {
+            let (entry, verdict, guard) = if id.is_signed_in() {
                 let keys = [key.clone(), self.user_key(&id.group())?];
                 let mut entries = self.store.entries(&keys).await?.into_iter();
                 let (entry, user) = (entries.next().flatten(), entries.next().flatten());
                 let verdict =
                     self.judge_owned(&keys[0], entry.as_ref(), &keys[1], user.as_ref())?;
-                (entry, verdict)
+                let version = user.map(|user| Condition::VersionIs(user.version));
+                let [_, user_key] = keys;
+                (entry, verdict, version.map(|version| Write::check(user_key, version)))
             } else {
                 let entry = self.store.entry(&key).await?;
                 let verdict = self.judge(&key, entry.as_ref(), None)?;
-                (entry, verdict)
+                (entry, verdict, None)
             };
             match (entry, verdict) {
                 (Some(entry), Verdict::Live(opened)) => {
-                    return Ok(Ok(Current { id, key, entry, opened }));
+                    return Ok(Ok(Current { id, key, entry, opened, guard }));
                 }
                 (_, Verdict::Moved(successor)) => id = id.unpad(successor.padded_secret),
                 (_, Verdict::Ended(ended)) => return Ok(Err(ended)),

@@ -56,7 +56,7 @@ impl Store {
     ) -> Result<Updated<R>> {
         let current = self.entry(key).await?;
         let plan = |current: Option<&Entry>| self.plan(key, ttl, current, &mut change);
-        self.optimistic(key, current, plan, |_seen, _now| Ok(Fate::Unknown)).await
+        self.optimistic(key, None, current, plan, |_seen, _now| Ok(Fate::Unknown)).await
     }
 
     /// Runs the closure on a decoded entry: the write that it comes to, if any, and its output.
@@ -89,10 +89,12 @@ impl Store {
     /// Plans a write on what is there and makes it if that is still there, else plans again on
     /// what won. `plan` gives no write where none is needed; the condition is set here. `fate`
     /// tells from what was there, and what is there now, whether a write of ours whose reply was
-    /// lost was made.
+    /// lost was made. Where the check of another record of the group does not hold, this record
+    /// counts as absent.
     pub(crate) async fn optimistic<R, E: From<Error>>(
         &self,
         key: &Key,
+        guard: Option<&Write>,
         mut current: Option<Entry>,
         mut plan: impl FnMut(Option<&Entry>) -> std::result::Result<(Option<Write>, R), E>,
         fate: impl Fn(Option<&Entry>, Option<&Entry>) -> Result<Fate>,
@@ -104,7 +106,7 @@ impl Store {
             let Some(write) = write else { return Ok(Updated { output, version: seen }) };
             let only_if = seen.map_or(Condition::Absent, Condition::VersionIs);
             let fate = |now: Option<&Entry>| fate(current.as_ref(), now);
-            match self.write_settled(write.only_if(only_if), fate).await? {
+            match self.write_settled(guard, write.only_if(only_if), fate).await? {
                 Written::Applied { version } => return Ok(Updated { output, version }),
                 Written::Refused { current: winner } => current = winner,
             }
@@ -119,14 +121,15 @@ impl Store {
     /// A conditional write; it is made twice if the first reply was lost.
     async fn write_settled(
         &self,
+        guard: Option<&Write>,
         write: Write,
         fate: impl Fn(Option<&Entry>) -> Result<Fate>,
     ) -> Result<Written> {
-        let error = match self.write(write.clone()).await {
+        let error = match self.write_guarded(guard, write.clone()).await {
             Err(error) if error.is_ambiguous() => error,
             answer => return answer,
         };
-        match self.write(write).await {
+        match self.write_guarded(guard, write).await {
             Ok(Written::Refused { current }) => match fate(current.as_ref())? {
                 Fate::Applied(version) => Ok(Written::Applied { version: Some(version) }),
                 Fate::Lost => Ok(Written::Refused { current }),
@@ -135,6 +138,17 @@ impl Store {
             Ok(applied) => Ok(applied),
             Err(_again) => Err(error),
         }
+    }
+
+    async fn write_guarded(&self, guard: Option<&Write>, write: Write) -> Result<Written> {
+        let Some(guard) = guard else { return self.write(write).await };
+        Ok(match self.transact(vec![guard.clone(), write]).await? {
+            Transacted::Applied { versions } => {
+                Written::Applied { version: versions.last().copied().flatten() }
+            }
+            Transacted::Refused { index: 0, .. } => Written::Refused { current: None },
+            Transacted::Refused { current, .. } => Written::Refused { current },
+        })
     }
 
     /// A transaction whose last write makes a record under a key that nobody else can know; it is
