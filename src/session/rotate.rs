@@ -9,7 +9,7 @@ use crate::store;
 use super::lookup::Verdict;
 use super::record::{Live, Successor};
 use super::sign_in::ATTEMPTS_MAX;
-use super::{Ended, Happening, Session, SessionError, SessionId, Sessions};
+use super::{Edit, Ended, Happening, Session, SessionError, SessionId, Sessions};
 
 /// Why a session gets a new id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,16 @@ impl<T: State> Sessions<T> {
         id: &SessionId,
         rotation: Rotation,
     ) -> std::result::Result<Session<T>, SessionError> {
+        self.rotate_with(id, rotation, &Edit::new()).await
+    }
+
+    /// As [`rotate`](Sessions::rotate), with an edit in the same step: both or neither.
+    pub(super) async fn rotate_with(
+        &self,
+        id: &SessionId,
+        rotation: Rotation,
+        edit: &Edit,
+    ) -> std::result::Result<Session<T>, SessionError> {
         let (mut old, mut moved) = (id.clone(), false);
         let mut turn = None;
         for _attempt in 0..ATTEMPTS_MAX {
@@ -59,6 +69,7 @@ impl<T: State> Sessions<T> {
                 }
             };
             if moved && rotation == Rotation::Renewal {
+                self.edit(&old, edit).await?;
                 let found = self.find(&old).await?.live();
                 return found.ok_or(SessionError::Gone(Ended::Missing));
             }
@@ -68,7 +79,8 @@ impl<T: State> Sessions<T> {
                 roster.rename(&old, &new);
                 writes.push(self.list_write(roster)?);
             }
-            let live = Live { named_us: 0, ..opened.head.clone() };
+            let mut live = Live { named_us: 0, ..opened.head.clone() };
+            edit.apply(&mut live.attributes)?;
             writes.push(self.birth(&new, &live, &state, opened.carried)?);
             let successor = (rotation == Rotation::Renewal).then(|| Successor {
                 padded_secret: old.pad(&new),

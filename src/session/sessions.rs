@@ -77,8 +77,17 @@ impl<T: State> Sessions<T> {
     /// [`size_max`](SessionsBuilder::size_max). Nothing is created then, unless the error is
     /// ambiguous, and in that case nobody holds the id.
     pub async fn create(&self, state: T) -> Result<Session<T>> {
-        let id = SessionId::generate(None)?;
-        let live = Live::new(None);
+        self.create_as(SessionId::generate(None)?, state, Attributes::default()).await
+    }
+
+    /// As [`create`](Sessions::create), under an id that nobody has yet.
+    pub(super) async fn create_as(
+        &self,
+        id: SessionId,
+        state: T,
+        attributes: Attributes,
+    ) -> Result<Session<T>> {
+        let live = Live { attributes, ..Live::new(None) };
         let birth = self.birth(&id, &live, &state, self.new_life())?;
         match self.store.write(birth).await? {
             Written::Applied { version: Some(version) } => {

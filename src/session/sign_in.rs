@@ -8,7 +8,7 @@ use super::lookup::Verdict;
 use super::record::{Live, SessionHead, Successor};
 use super::roster::Roster;
 use super::user::DeviceRecord;
-use super::{Happening, Rotation, Session, SessionError, SessionId, Sessions};
+use super::{Attributes, Edit, Happening, Rotation, Session, SessionError, SessionId, Sessions};
 
 /// How often a sign-in is tried again when others sign in, or out, as the same principal.
 pub(super) const ATTEMPTS_MAX: usize = 256;
@@ -28,12 +28,24 @@ impl<T: State> Sessions<T> {
         label: &str,
         state: T,
     ) -> Result<Session<T>, SessionError> {
+        self.sign_in_with(principal, label, state, Attributes::default()).await
+    }
+
+    /// As [`sign_in`](Sessions::sign_in), with attributes from the start.
+    pub(super) async fn sign_in_with(
+        &self,
+        principal: &Principal,
+        label: &str,
+        state: T,
+        attributes: Attributes,
+    ) -> Result<Session<T>, SessionError> {
         let id = SessionId::generate(Some(principal))?;
         let mut turn = None;
         for _attempt in 0..ATTEMPTS_MAX {
             let (mut roster, _) = self.roster(&principal.group(), &[]).await?;
             let mut entrance = self.enter(&mut roster, &id, label).await?;
-            let live = Live::new(Some(roster.owner(principal.name())));
+            let owner = Some(roster.owner(principal.name()));
+            let live = Live { attributes: attributes.clone(), ..Live::new(owner) };
             entrance.writes.push(self.birth(&id, &live, &state, self.new_life())?);
             if let Transacted::Applied { versions } =
                 self.store.transact_birth(entrance.writes).await?
@@ -66,8 +78,19 @@ impl<T: State> Sessions<T> {
         principal: &Principal,
         label: &str,
     ) -> Result<Session<T>, SessionError> {
+        self.elevate_with(id, principal, label, &Edit::new()).await
+    }
+
+    /// As [`elevate`](Sessions::elevate), with an edit in the same step: both or neither.
+    pub(super) async fn elevate_with(
+        &self,
+        id: &SessionId,
+        principal: &Principal,
+        label: &str,
+        edit: &Edit,
+    ) -> Result<Session<T>, SessionError> {
         if id.is_signed_in() {
-            return self.step_up(id, principal).await;
+            return self.step_up(id, principal, edit).await;
         }
         let (mut old, id) = (id.clone(), SessionId::generate(Some(principal))?);
         let mut turn = None;
@@ -87,7 +110,8 @@ impl<T: State> Sessions<T> {
             let mut entrance = self.enter(&mut roster, &id, label).await?;
             let state = opened.value::<T>()?;
             let owner = Some(roster.owner(principal.name()));
-            let live = Live { owner, named_us: 0, ..opened.head.clone() };
+            let mut live = Live { owner, named_us: 0, ..opened.head.clone() };
+            edit.apply(&mut live.attributes)?;
             entrance.writes.push(self.birth(&id, &live, &state, opened.carried)?);
             let bury = self.bury(&old_key, opened.version, None)?;
             if let Some(version) = self.replace(entrance.writes, bury).await? {
@@ -106,12 +130,13 @@ impl<T: State> Sessions<T> {
         &self,
         id: &SessionId,
         principal: &Principal,
+        edit: &Edit,
     ) -> Result<Session<T>, SessionError> {
         if id.group() != principal.group() {
             let detail = "the session is signed in as somebody else; end it first";
             return Err(Error::new(ErrorKind::Invalid, detail).into());
         }
-        self.rotate(id, Rotation::PrivilegeChange).await
+        self.rotate_with(id, Rotation::PrivilegeChange, edit).await
     }
 
     /// Puts a new session on a principal's list, and makes room for it.
