@@ -3,7 +3,7 @@ use std::time::Duration;
 use poem::http::{StatusCode, header};
 use poem::{IntoResponse, PathPattern, Response};
 use serde_json::json;
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::backend::{Error, ErrorKind, Retry};
 use crate::session::SessionError;
@@ -181,6 +181,19 @@ impl From<SessionError> for Problem {
             SessionError::LimitReached { .. } => {
                 let detail = "too many sessions are open; log out on another device first";
                 Self::new(StatusCode::CONFLICT, detail).kind("session-limit")
+            }
+            SessionError::Committed | SessionError::ReadOnly => {
+                error!(%error, "a handler may not do this to its session");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the service failed; try again")
+            }
+            SessionError::Store(error) if error.kind() == ErrorKind::Contended => {
+                let detail = "too many requests change this session; try again";
+                let problem = Self::new(StatusCode::CONFLICT, detail).kind("session-contended");
+                problem.retry_after(Duration::from_secs(1))
+            }
+            SessionError::Store(error) if error.kind() == ErrorKind::TooLarge => {
+                let detail = "this is more than a session holds";
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail).kind("session-too-large")
             }
             SessionError::Store(error) => error.into(),
         }

@@ -99,6 +99,12 @@ pub enum SessionError {
         /// How many are live.
         live: usize,
     },
+    /// The request's answer is ready: its session takes no more changes.
+    #[error("the answer is on its way; change the session before it")]
+    Committed,
+    /// The request reads its session only: see [`Mode::ReadOnly`](super::Mode::ReadOnly).
+    #[error("this request may not change its session; use a route that may")]
+    ReadOnly,
     /// The store did not do it.
     #[error(transparent)]
     Store(#[from] Error),

@@ -43,6 +43,7 @@ pub(crate) trait Head: Serialize + DeserializeOwned {
 
 /// A record of the library's. The value is decoded when it is asked for: not every reader needs
 /// it, and not every record has one.
+#[derive(Clone)]
 pub(crate) struct Opened<H> {
     pub(crate) head: H,
     pub(super) codec: Codec,

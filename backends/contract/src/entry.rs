@@ -62,6 +62,9 @@ impl fmt::Debug for Entry {
 pub struct Version(NonZeroU64);
 
 impl Version {
+    /// Older than the version of anything that is stored.
+    pub const MIN: Self = Self(NonZeroU64::MIN);
+
     /// The version with this number; `None` for zero.
     pub const fn new(number: u64) -> Option<Self> {
         match NonZeroU64::new(number) {

@@ -1,0 +1,362 @@
+//! What one request's handler holds of its session.
+
+mod commit;
+
+use std::fmt;
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::backend::{Error, ErrorKind, Version};
+use crate::{Principal, State};
+
+use super::lookup::Current;
+use super::record::Live;
+use super::{Edit, Ended, Session, SessionError, SessionId, Sessions};
+
+pub use commit::Outcome;
+
+/// The session of one request, read when it is first used: a request that does not look at its
+/// session costs no trip.
+///
+/// Clones are the same session, so that tasks of a handler share what was read. No lock is held
+/// between two calls. What is changed waits for [`commit`](SessionHandle::commit), which whoever
+/// answers the request calls before the answer leaves: an [`Edit`], a new session, a sign-in and a
+/// new id come true together there, or not at all. [`update`](SessionHandle::update) and
+/// [`destroy`](SessionHandle::destroy) act at once.
+///
+/// With the feature `poem`, [`CookieSession`](crate::http::CookieSession) makes the handle, commits
+/// it and tells the client.
+///
+/// ```
+/// # use steadfast::session::{Edit, Mode, Outcome, SessionHandle};
+/// # use steadfast::{Sessions, Store};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = Store::builder(steadfast::connect("memory:").await?).build()?;
+/// # let sessions: Sessions<()> = Sessions::builder(&store).build()?;
+/// // A request without a session, whose handler begins one.
+/// let request = SessionHandle::new(&sessions, None, Mode::Normal);
+/// request.start(()).await?;
+/// request.edit(Edit::new().set("theme", "dark")).await?;
+/// let Outcome::HandOver(session) = request.commit().await? else { panic!("it is new") };
+///
+/// // The next request brings its id.
+/// let request = SessionHandle::new(&sessions, Some(session.id.clone()), Mode::Normal);
+/// assert!(request.get().await?.is_some());
+/// assert!(matches!(request.commit().await?, Outcome::Keep));
+/// # Ok(())
+/// # }
+/// ```
+pub struct SessionHandle<T>(Arc<Shared<T>>);
+
+/// What a request may do with its session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// All of it. Reading moves the idle deadline, and an id that is due is renewed.
+    #[default]
+    Normal,
+    /// For polling, which is no use of a session: reading neither moves the idle deadline nor
+    /// renews the id. A change does count as use.
+    NoTouch,
+    /// Reading only; a change is [`SessionError::ReadOnly`]. The id is not renewed.
+    ReadOnly,
+}
+
+struct Shared<T> {
+    sessions: Sessions<T>,
+    /// What the client has.
+    given: Option<SessionId>,
+    mode: Mode,
+    used: AtomicBool,
+    held: Mutex<Held<T>>,
+}
+
+struct Held<T> {
+    phase: Phase<T>,
+    changes: Changes<T>,
+    committed: bool,
+}
+
+enum Phase<T> {
+    /// Nobody has looked yet.
+    Unread(SessionId),
+    /// There is none. Why, if the request came with an id.
+    Absent(Option<Ended>),
+    /// Begun by this request, not stored yet.
+    New(Arc<Session<T>>),
+    /// With the record as it was read, unless it was changed since.
+    Live(Arc<Session<T>>, Option<Box<Current>>),
+    /// Ended by this request; nothing begins after that.
+    Destroyed,
+}
+
+/// What waits for the commit.
+struct Changes<T> {
+    edit: Edit,
+    rotate: bool,
+    sign_in: Option<SignIn<T>>,
+}
+
+struct SignIn<T> {
+    principal: Principal,
+    label: String,
+    /// What a new session begins with.
+    state: T,
+}
+
+impl<T: State> SessionHandle<T> {
+    /// For a request that came with this id, or with none. Reads nothing.
+    pub fn new(sessions: &Sessions<T>, id: Option<SessionId>, mode: Mode) -> Self {
+        let phase = id.clone().map_or(Phase::Absent(None), Phase::Unread);
+        Self(Arc::new(Shared {
+            sessions: sessions.clone(),
+            given: id,
+            mode,
+            used: AtomicBool::new(false),
+            held: Mutex::new(Held { phase, changes: Changes::default(), committed: false }),
+        }))
+    }
+
+    /// The session with the edits made so far, or `None` if there is none (any more). The first
+    /// call reads it, in one trip, two when the idle deadline moves; later ones and other tasks
+    /// share that. A session that was [begun](SessionHandle::start) here is not stored yet: its
+    /// version is [`Version::MIN`]. A sign-in or a new id shows after the commit.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sessions::load`]: an outage is never `Ok(None)`. The next call tries again.
+    pub async fn get(&self) -> crate::Result<Option<Arc<Session<T>>>> {
+        let mut held = self.hold().await;
+        self.read(&mut held.phase).await?;
+        Ok(held.phase.session().cloned())
+    }
+
+    /// Ends the session, at once: later changes are [`SessionError::Gone`], and whatever becomes
+    /// of the request, the client is told to forget the id. Two trips.
+    ///
+    /// # Errors
+    ///
+    /// What the store says; the session then may still be live.
+    pub async fn destroy(&self) -> Result<(), SessionError> {
+        let mut held = self.hold_to_change().await?;
+        let id = match &held.phase {
+            Phase::Unread(id) => Some(id),
+            Phase::Live(session, _) => Some(&session.id),
+            Phase::Absent(_) | Phase::New(_) | Phase::Destroyed => None,
+        };
+        if let Some(id) = id {
+            self.0.sessions.destroy(id).await?;
+        }
+        held.changes = Changes::default();
+        held.phase = Phase::Destroyed;
+        Ok(())
+    }
+
+    /// True if somebody has asked for the session: the answer then depends on who asks.
+    pub fn is_used(&self) -> bool {
+        self.0.used.load(Ordering::Relaxed)
+    }
+
+    async fn hold(&self) -> MutexGuard<'_, Held<T>> {
+        self.0.used.store(true, Ordering::Relaxed);
+        self.0.held.lock().await
+    }
+
+    async fn hold_to_change(&self) -> Result<MutexGuard<'_, Held<T>>, SessionError> {
+        let held = self.hold().await;
+        match (self.0.mode, held.committed) {
+            (Mode::ReadOnly, _) => Err(SessionError::ReadOnly),
+            (Mode::Normal | Mode::NoTouch, true) => Err(SessionError::Committed),
+            (Mode::Normal | Mode::NoTouch, false) => Ok(held),
+        }
+    }
+
+    async fn read(&self, phase: &mut Phase<T>) -> crate::Result<()> {
+        let Phase::Unread(id) = phase else { return Ok(()) };
+        let Shared { sessions, mode, .. } = &*self.0;
+        *phase = match sessions.current(id).await? {
+            Ok(current) => {
+                // Before anything is written: what this build cannot read is not even touched.
+                let state = current.opened.value()?;
+                let touched = *mode != Mode::NoTouch
+                    && sessions.touch_if_due(&current.key, &current.opened).await;
+                let session = sessions.session(current.clone(), state, touched);
+                Phase::Live(Arc::new(session), Some(Box::new(current)))
+            }
+            Err(ended) => Phase::Absent(Some(ended)),
+        };
+        Ok(())
+    }
+}
+
+impl<T: State + Clone> SessionHandle<T> {
+    /// Begins an anonymous session, unless there is a session already. It is stored at the commit,
+    /// in one trip.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](SessionHandle::get), and [`SessionError::Gone`] if the session was ended by this
+    /// request, or goes on under another id: a new one would take its place in the client.
+    pub async fn start(&self, state: T) -> Result<(), SessionError> {
+        let mut held = self.hold_to_change().await?;
+        self.read(&mut held.phase).await?;
+        match held.phase {
+            Phase::Absent(Some(Ended::RotatedOut)) => Err(SessionError::Gone(Ended::RotatedOut)),
+            _ => self.begin(&mut held.phase, state),
+        }
+    }
+
+    /// Signs a principal in: what an anonymous session holds goes on under a new id, and the old
+    /// one is worth nothing; without a session, a new one begins with `state`. See
+    /// [`Sessions::elevate`] and [`Sessions::sign_in`]. It is done at the commit, in two or three
+    /// trips.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](SessionHandle::get), [`SessionError::Gone`] after a
+    /// [`destroy`](SessionHandle::destroy), and [`ErrorKind::Invalid`] if the session is somebody
+    /// else's.
+    pub async fn sign_in(
+        &self,
+        principal: &Principal,
+        label: &str,
+        state: T,
+    ) -> Result<(), SessionError> {
+        let mut held = self.hold_to_change().await?;
+        self.read(&mut held.phase).await?;
+        let owner = held.phase.session().and_then(|session| session.principal.as_deref());
+        if owner.is_some_and(|owner| owner != principal.name()) {
+            let detail = "the session is signed in as somebody else; end it first";
+            return Err(Error::new(ErrorKind::Invalid, detail).into());
+        }
+        self.begin(&mut held.phase, state.clone())?;
+        let (principal, label) = (principal.clone(), label.to_owned());
+        held.changes.sign_in = Some(SignIn { principal, label, state });
+        Ok(())
+    }
+
+    /// Changes attributes, at the commit: on a conflict the edit is made again, on what others
+    /// left. [`get`](SessionHandle::get) shows it from now on. One trip at the commit.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](SessionHandle::get), [`SessionError::Gone`] if there is no session, and as
+    /// [`Sessions::edit`] for an edit that does not go with the session as it is. Nothing of the
+    /// edit is done then.
+    pub async fn edit(&self, edit: Edit) -> Result<(), SessionError> {
+        let mut held = self.hold_to_change().await?;
+        self.read(&mut held.phase).await?;
+        let session = held.phase.session_mut()?;
+        let mut attributes = session.attributes.clone();
+        edit.apply(&mut attributes)?;
+        Arc::make_mut(session).attributes = attributes;
+        held.changes.edit = mem::take(&mut held.changes.edit).then(edit);
+        Ok(())
+    }
+
+    /// Changes the state by a closure, at once, and again on what others left if they were faster:
+    /// as [`Sessions::update`], in two trips with the read. It stays whatever becomes of the
+    /// request, unless the session is not stored yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sessions::update`].
+    pub async fn update<R>(&self, mut change: impl FnMut(&mut T) -> R) -> Result<R, SessionError> {
+        let mut held = self.hold_to_change().await?;
+        self.read(&mut held.phase).await?;
+        let Held { phase, changes, .. } = &mut *held;
+        let Phase::Live(session, current) = phase else {
+            return Ok(change(&mut Arc::make_mut(phase.session_mut()?).state));
+        };
+        let (id, current) = (session.id.clone(), current.take().map(|current| *current));
+        let mut latest = None;
+        let revise = self.0.sessions.revise(&id, current, |state, attributes| {
+            let output = change(state);
+            latest = Some((state.clone(), attributes.clone()));
+            Ok(output)
+        });
+        let changed = revise.await?;
+        let session = Arc::make_mut(session);
+        session.version = changed.version;
+        if let Some((state, mut attributes)) = latest {
+            session.state = state;
+            // Else the commit finds out.
+            if changes.edit.apply(&mut attributes).is_ok() {
+                session.attributes = attributes;
+            }
+        }
+        Ok(changed.output)
+    }
+
+    /// Gives the session a new id, at the commit, because its holder may do more from now on; the
+    /// old one is worth nothing then. See [`Sessions::rotate`]. Two trips at the commit.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](SessionHandle::get), and [`SessionError::Gone`] if there is no session.
+    pub async fn rotate(&self) -> Result<(), SessionError> {
+        let mut held = self.hold_to_change().await?;
+        self.read(&mut held.phase).await?;
+        held.phase.session_mut()?;
+        held.changes.rotate = true;
+        Ok(())
+    }
+
+    /// A session that is not stored yet, where there is none.
+    fn begin(&self, phase: &mut Phase<T>, state: T) -> Result<(), SessionError> {
+        match phase {
+            Phase::Live(..) | Phase::New(_) => Ok(()),
+            Phase::Destroyed => Err(SessionError::Gone(Ended::Missing)),
+            Phase::Absent(_) | Phase::Unread(_) => {
+                let (id, live) = (SessionId::generate(None)?, Live::new(None));
+                let session = self.0.sessions.newborn(id, live, state, Version::MIN, None);
+                *phase = Phase::New(Arc::new(session));
+                Ok(())
+            }
+        }
+    }
+}
+
+impl<T> Phase<T> {
+    fn session(&self) -> Option<&Arc<Session<T>>> {
+        match self {
+            Self::New(session) | Self::Live(session, _) => Some(session),
+            Self::Unread(_) | Self::Absent(_) | Self::Destroyed => None,
+        }
+    }
+
+    fn session_mut(&mut self) -> Result<&mut Arc<Session<T>>, SessionError> {
+        match self {
+            Self::New(session) | Self::Live(session, _) => Ok(session),
+            Self::Absent(Some(ended)) => Err(SessionError::Gone(*ended)),
+            Self::Absent(None) | Self::Unread(_) | Self::Destroyed => {
+                Err(SessionError::Gone(Ended::Missing))
+            }
+        }
+    }
+}
+
+impl<T> Default for Changes<T> {
+    fn default() -> Self {
+        Self { edit: Edit::new(), rotate: false, sign_in: None }
+    }
+}
+
+impl<T> Clone for SessionHandle<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> fmt::Debug for SessionHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionHandle")
+            .field("given", &self.0.given)
+            .field("mode", &self.0.mode)
+            .field("used", &self.0.used)
+            .finish_non_exhaustive()
+    }
+}

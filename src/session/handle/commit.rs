@@ -1,0 +1,159 @@
+//! The end of a request: its changes come true together, or not at all.
+
+use std::fmt;
+use std::mem;
+use std::sync::Arc;
+
+use crate::State;
+
+use crate::session::{
+    Attributes, Edit, Ended, Mode, Rotation, Session, SessionError, SessionHandle, SessionId,
+};
+
+use super::{Changes, Current, Phase, SignIn};
+
+/// What the client is to be told of its session.
+#[must_use = "a client that is not told loses its session"]
+pub enum Outcome<T> {
+    /// It has a new id: hand it over.
+    HandOver(Arc<Session<T>>),
+    /// Nothing: what it has is good, or is not known to be bad.
+    Keep,
+    /// Its id is worth nothing any more: it should forget it.
+    Remove,
+}
+
+impl<T: State + Clone> SessionHandle<T> {
+    /// Makes the changes that wait, and renews an id that is due. Call it before the answer
+    /// leaves. Nothing to do costs no trip; a change after it is [`SessionError::Committed`].
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Gone`] if the session ended meanwhile, which no change undoes;
+    /// [`SessionError::Changed`] if an [expectation](crate::session::Edit::expect) does not hold
+    /// any more; [`SessionError::LimitReached`] for a sign-in; otherwise what the store says. The
+    /// client keeps what it has, and none of the changes was made, unless the error is ambiguous.
+    /// That an id cannot be renewed is no error if nothing else is to be done.
+    pub async fn commit(&self) -> Result<Outcome<T>, SessionError> {
+        let mut held = self.0.held.lock().await;
+        if !mem::replace(&mut held.committed, true) {
+            let changes = mem::take(&mut held.changes);
+            if let Some(session) = self.make(&mut held.phase, changes).await? {
+                held.phase = Phase::Live(Arc::new(session), None);
+            }
+        }
+        Ok(self.outcome(&held.phase))
+    }
+
+    /// Drops the changes that wait: the request failed. What was done at once stays done, a
+    /// log-out too, and the client is told of it.
+    pub async fn discard(&self) -> Outcome<T> {
+        let mut held = self.0.held.lock().await;
+        held.committed = true;
+        held.changes = Changes::default();
+        if let Phase::New(_) = held.phase {
+            held.phase = Phase::Absent(None);
+        }
+        self.outcome(&held.phase)
+    }
+
+    /// Gives the session if it has a new id now.
+    async fn make(
+        &self,
+        phase: &mut Phase<T>,
+        changes: Changes<T>,
+    ) -> Result<Option<Session<T>>, SessionError> {
+        let sessions = &self.0.sessions;
+        let Changes { edit, rotate, sign_in } = changes;
+        match (phase, sign_in) {
+            (Phase::New(session), None) => {
+                let Session { id, state, attributes, .. } = Session::clone(session);
+                Ok(Some(sessions.create_as(id, state, attributes).await?))
+            }
+            (Phase::New(session), Some(SignIn { principal, label, .. })) => {
+                let Session { state, attributes, .. } = Session::clone(session);
+                sessions.sign_in_with(&principal, &label, state, attributes).await.map(Some)
+            }
+            (Phase::Live(session, _), Some(sign_in)) => {
+                self.elevate(&session.id, sign_in, &edit).await.map(Some)
+            }
+            (Phase::Live(session, current), None) => {
+                let due = self.0.mode == Mode::Normal && session.renewal_due;
+                if rotate || due {
+                    return self.rename(&session.id, rotate, &edit).await;
+                }
+                self.save(&session.id, current.take(), &edit).await.map(|()| None)
+            }
+            (Phase::Unread(_) | Phase::Absent(_) | Phase::Destroyed, _) => Ok(None),
+        }
+    }
+
+    async fn elevate(
+        &self,
+        id: &SessionId,
+        sign_in: SignIn<T>,
+        edit: &Edit,
+    ) -> Result<Session<T>, SessionError> {
+        let SignIn { principal, label, state } = sign_in;
+        match self.0.sessions.elevate_with(id, &principal, &label, edit).await {
+            // It ended, or another request signed in with it: what is left is what this one has.
+            Err(SessionError::Gone(_)) => {
+                let mut attributes = Attributes::default();
+                edit.apply(&mut attributes)?;
+                self.0.sessions.sign_in_with(&principal, &label, state, attributes).await
+            }
+            elevated => elevated,
+        }
+    }
+
+    /// A new id, because the handler asked for it or because the old one is due.
+    async fn rename(
+        &self,
+        id: &SessionId,
+        asked: bool,
+        edit: &Edit,
+    ) -> Result<Option<Session<T>>, SessionError> {
+        let rotation = if asked { Rotation::PrivilegeChange } else { Rotation::Renewal };
+        match self.0.sessions.rotate_with(id, rotation, edit).await {
+            // The old id is as good as it was, and the next request tries again.
+            Err(_) if !asked && edit.is_empty() => Ok(None),
+            renamed => renamed.map(Some),
+        }
+    }
+
+    async fn save(
+        &self,
+        id: &SessionId,
+        current: Option<Box<Current>>,
+        edit: &Edit,
+    ) -> Result<(), SessionError> {
+        if edit.is_empty() {
+            return Ok(());
+        }
+        let current = current.map(|current| *current);
+        let apply = |_state: &mut T, attributes: &mut Attributes| edit.apply(attributes);
+        self.0.sessions.revise(id, current, apply).await.map(|_changed| ())
+    }
+
+    fn outcome(&self, phase: &Phase<T>) -> Outcome<T> {
+        let given = self.0.given.as_ref();
+        match phase {
+            Phase::Live(session, _) if given != Some(&session.id) => {
+                Outcome::HandOver(session.clone())
+            }
+            Phase::Destroyed if given.is_some() => Outcome::Remove,
+            Phase::Absent(Some(Ended::Missing | Ended::Revoked)) => Outcome::Remove,
+            _ => Outcome::Keep,
+        }
+    }
+}
+
+impl<T> fmt::Debug for Outcome<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HandOver(session) => f.debug_tuple("HandOver").field(session).finish(),
+            Self::Keep => f.write_str("Keep"),
+            Self::Remove => f.write_str("Remove"),
+        }
+    }
+}
