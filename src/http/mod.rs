@@ -5,8 +5,9 @@
 //! | middleware | needs | leaves in the request |
 //! | --- | --- | --- |
 //! | [`BodyLimit`] | | a body that is in memory and not too long |
+//! | [`CookieSession`] | | [`SessionHandle<T>`](crate::session::SessionHandle). No look-up before it is used |
 //! | [`BearerAuth`] or [`CookieAuth`] | | [`SessionId`](crate::session::SessionId); `BearerAuth` also [`Principal`](crate::Principal). No look-up, except of revocations |
-//! | [`LiveSession`] | a `SessionId` | `Arc<Session<T>>`, and its `Principal` |
+//! | [`LiveSession`] | a `SessionHandle<T>` or a `SessionId` | `Arc<Session<T>>`, and its `Principal` |
 //! | [`Idempotent`] | a `Principal` | [`Execution`] |
 //!
 //! Every error is a [`Problem`] (RFC 9457). Handlers take what the middlewares left with
@@ -14,7 +15,10 @@
 
 mod auth;
 mod body;
+mod carrier;
 mod cookie;
+mod cookie_builder;
+mod cookie_session;
 mod execute;
 mod fingerprint;
 mod health;
@@ -27,6 +31,8 @@ mod stored;
 pub use auth::{BearerAuth, BearerAuthEndpoint, CookieAuth, CookieAuthEndpoint};
 pub use body::{BodyLimit, BodyLimitEndpoint, JsonBody};
 pub use cookie::SessionCookie;
+pub use cookie_builder::{SameSite, SessionCookieBuilder};
+pub use cookie_session::{CookieSession, CookieSessionEndpoint};
 pub use execute::Execution;
 pub use health::{HealthReport, HealthStatus, health};
 pub use idempotent::{Idempotent, IdempotentEndpoint};

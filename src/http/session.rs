@@ -2,14 +2,14 @@ use std::sync::Arc;
 
 use poem::{Endpoint, Middleware, Request, Result};
 
-use crate::session::SessionId;
+use crate::session::{Session, SessionHandle, SessionId};
 use crate::{Principal, Sessions, State};
 
 use super::Problem;
 
-/// Loads the session whose id an earlier middleware left, renews it, and leaves it for the handler
-/// as `Data<&Arc<Session<T>>>`, with its [`Principal`] if it has one. 401 if it is gone, 503 if the
-/// store cannot answer: an outage logs nobody out.
+/// Loads the session whose id, or handle, an earlier middleware left, renews it, and leaves it for
+/// the handler as `Data<&Arc<Session<T>>>`, with its [`Principal`] if it has one. 401 if it is
+/// gone, 503 if the store cannot answer: an outage logs nobody out.
 #[derive(Clone, Debug)]
 pub struct LiveSession<T>(pub Sessions<T>);
 
@@ -32,10 +32,7 @@ impl<T: State, E: Endpoint> Endpoint for LiveSessionEndpoint<T, E> {
     type Output = E::Output;
 
     async fn call(&self, mut request: Request) -> Result<Self::Output> {
-        let id = request.extensions().get::<SessionId>();
-        let id = id.ok_or_else(Problem::unauthenticated)?.clone();
-        let session = self.sessions.load(&id).await.map_err(Problem::from)?;
-        let session = session.ok_or_else(Problem::invalid_token)?;
+        let session = self.session(&request).await?;
         let named = request.extensions().get::<Principal>().map(Principal::name);
         // A token that names somebody else than its session's owner was not issued by us.
         if named.is_some() && named != session.principal.as_deref() {
@@ -45,7 +42,18 @@ impl<T: State, E: Endpoint> Endpoint for LiveSessionEndpoint<T, E> {
             let principal = Principal::new(name).map_err(Problem::from)?;
             request.extensions_mut().insert(principal);
         }
-        request.extensions_mut().insert(Arc::new(session));
+        request.extensions_mut().insert(session);
         self.inner.call(request).await
+    }
+}
+
+impl<T: State, E> LiveSessionEndpoint<T, E> {
+    async fn session(&self, request: &Request) -> std::result::Result<Arc<Session<T>>, Problem> {
+        let extensions = request.extensions();
+        if let Some(handle) = extensions.get::<SessionHandle<T>>() {
+            return handle.get().await?.ok_or_else(Problem::unauthenticated);
+        }
+        let id = extensions.get::<SessionId>().ok_or_else(Problem::unauthenticated)?;
+        self.sessions.load(id).await?.map(Arc::new).ok_or_else(Problem::invalid_token)
     }
 }

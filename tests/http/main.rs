@@ -7,6 +7,13 @@
 mod fault;
 
 mod bearer;
+mod cookie;
+mod cookie_session;
+mod session_end;
+mod session_handle;
+mod session_outage;
+mod session_rotation;
+mod site;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
