@@ -47,8 +47,10 @@ async fn pay(
             }
         }
         Begin::Replay(receipt) => format!("paid before, {receipt:?}"),
-        Begin::InFlight { lease_left } => format!("being paid, ask again in {lease_left:?}"),
+        Begin::InFlight { lease_left, .. } => format!("being paid, ask again in {lease_left:?}"),
         Begin::Mismatch => "refused: the key was used for another payment".to_owned(),
-        Begin::Lapsed { .. } => "unknown: a former attempt died; look before you pay".to_owned(),
+        Begin::Lapsed { .. } | Begin::Indeterminate { .. } => {
+            "unknown: a former attempt died; look before you pay".to_owned()
+        }
     })
 }

@@ -8,7 +8,7 @@ use tracing::{Instrument as _, error, warn};
 
 use crate::Idempotency;
 use crate::backend::ErrorKind;
-use crate::idempotency::{Claim, Completion, Renewal};
+use crate::idempotency::{Claim, Completion, Reason, Renewal};
 
 use super::idempotent::in_flight;
 use super::{Problem, StoredResponse};
@@ -132,7 +132,7 @@ async fn complete(claim: HttpClaim, response: Response) -> Result<Response, Prob
 
 /// The outcome is unknown: the key lapses at once, and the policy says what a retry gets.
 async fn abandon(claim: HttpClaim) {
-    if let Err(error) = claim.abandon().await {
+    if let Err(error) = claim.tombstone(Reason::Failed, None).await {
         warn!(%error, "an idempotency key could not be given up; it lapses with its lease");
     }
 }

@@ -88,9 +88,9 @@ impl<E: Endpoint + 'static> Endpoint for IdempotentEndpoint<E> {
             match idempotency.begin(&scope, &key, &fingerprint).await? {
                 Begin::Acquired(claim) => execute(endpoint, request, claim, &idempotency).await,
                 Begin::Replay(answer) => Ok(answer.replay()),
-                Begin::InFlight { lease_left } => Err(in_flight(lease_left)),
+                Begin::InFlight { lease_left, .. } => Err(in_flight(lease_left)),
                 Begin::Mismatch => Err(key_reused()),
-                Begin::Lapsed { .. } => Err(outcome_unknown()),
+                Begin::Lapsed { .. } | Begin::Indeterminate { .. } => Err(outcome_unknown()),
             }
         })
         .await

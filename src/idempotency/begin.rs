@@ -2,13 +2,13 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use crate::backend::{Condition, Entry, Error, ErrorKind, Key, Result, Ttl, Written};
-use crate::store::{self, Carried};
+use crate::backend::{Condition, Entry, Error, ErrorKind, Key, Result, Ttl, Write, Written};
+use crate::store::{self, Carried, Opened};
 use crate::{State, Store};
 
 use super::claim::Claim;
-use super::record::{ClaimHead, Phase};
-use super::{Fingerprint, IdempotencyBuilder, IdempotencyKey, OnLapse, Scope};
+use super::record::{Bid, ClaimHead, Phase};
+use super::{Fingerprint, IdempotencyBuilder, IdempotencyKey, OnLapse, Reason, Scope};
 
 /// How many holders a key may have had before taking it over ends: work that kills its worker
 /// each time must not run forever.
@@ -63,7 +63,8 @@ pub struct Idempotency<A> {
 #[derive(Debug)]
 #[must_use = "only `Acquired` may execute"]
 pub enum Begin<A> {
-    /// It is yours: execute, then complete.
+    /// It is yours: execute, then complete. If a former holder left a
+    /// [`checkpoint`](Claim::checkpoint), go on from there.
     Acquired(Claim<A>),
     /// It was done before; this is the answer.
     Replay(A),
@@ -71,6 +72,8 @@ pub enum Begin<A> {
     InFlight {
         /// What is left of their lease, on the store's clock.
         lease_left: Duration,
+        /// Which holder they are, from 1.
+        attempt: u16,
     },
     /// The key was used for another request.
     Mismatch,
@@ -80,6 +83,13 @@ pub enum Begin<A> {
         /// How many holders there were.
         attempt: u16,
     },
+    /// A holder said that the outcome is unknown, and the policy forbids to run again.
+    Indeterminate {
+        /// Why it is unknown.
+        reason: Reason,
+        /// What its caller was told, if that was kept.
+        answer: Option<A>,
+    },
 }
 
 /// What the record of a key says to somebody who wants it.
@@ -87,10 +97,10 @@ enum Verdict<A> {
     /// It says that it is ours: an earlier reply was lost.
     Mine,
     Decided(Begin<A>),
-    TakeOver {
-        origin: [u8; 16],
-        attempt: u16,
-    },
+    /// Its last holder is gone, and the next may run.
+    TakeOver(ClaimHead),
+    /// As above, and there were too many.
+    GiveUp(ClaimHead),
 }
 
 impl<A: State> Idempotency<A> {
@@ -106,6 +116,8 @@ impl<A: State> Idempotency<A> {
 
     /// Claims a key, or says why not. One trip; two for a take-over.
     ///
+    /// Whatever state the key is in, another fingerprint is a [`Mismatch`](Begin::Mismatch).
+    ///
     /// # Errors
     ///
     /// What the store says. Nothing was executed. After an error that is ambiguous, or if this
@@ -117,13 +129,13 @@ impl<A: State> Idempotency<A> {
         key: &IdempotencyKey,
         fingerprint: &Fingerprint,
     ) -> Result<Begin<A>> {
-        let owner = crate::random::bytes()?;
-        let (store_key, fingerprint) = (scope.store_key(&self.store, key)?, *fingerprint);
-        let mut bid = Bid { store_key, fingerprint, owner, origin: owner, attempt: 1 };
+        let store_key = scope.store_key(&self.store, key)?;
+        let first = |owner| Bid::first(store_key.clone(), *fingerprint, owner);
+        let mut bid = first(crate::random::bytes()?);
         let mut only_if = Condition::Absent;
         for _round in 0..ROUNDS_MAX {
             let head = bid.head(self.running());
-            let current = match self.put(&bid.store_key, &head, None, only_if).await? {
+            let current = match self.put(&store_key, &head, None, only_if).await? {
                 Written::Applied { version: Some(version) } => {
                     return Ok(Begin::Acquired(Claim::new(self.clone(), bid, version)));
                 }
@@ -131,45 +143,79 @@ impl<A: State> Idempotency<A> {
                 Written::Refused { current } => current,
             };
             let Some(entry) = current else {
-                (bid.origin, bid.attempt, only_if) = (bid.owner, 1, Condition::Absent);
+                (bid, only_if) = (first(bid.owner), Condition::Absent);
                 continue;
             };
+            only_if = Condition::VersionIs(entry.version);
             match self.judge(&bid, &entry)? {
                 Verdict::Decided(begin) => return Ok(begin),
                 Verdict::Mine => {
                     return Ok(Begin::Acquired(Claim::new(self.clone(), bid, entry.version)));
                 }
-                Verdict::TakeOver { origin, attempt } => {
+                Verdict::TakeOver(head) => {
                     // Another tenure: it must not be taken for one that it follows.
-                    bid.owner = crate::random::bytes()?;
-                    (bid.origin, bid.attempt) = (origin, attempt);
-                    only_if = Condition::VersionIs(entry.version);
+                    bid = Bid::after(store_key.clone(), head, crate::random::bytes()?);
+                }
+                Verdict::GiveUp(mut head) => {
+                    let (reason, answered) = (Reason::Attempts, false);
+                    head.phase = Phase::Indeterminate { reason, answered };
+                    if self.put(&store_key, &head, None, only_if).await?.is_applied() {
+                        return Ok(Begin::Indeterminate { reason, answer: None });
+                    }
                 }
             }
         }
         Err(store::contended(ROUNDS_MAX))
     }
 
+    /// The rows of the table, in their order: a request that is not the key's comes before all
+    /// else, and what is known comes before what is not.
     fn judge(&self, bid: &Bid, entry: &Entry) -> Result<Verdict<A>> {
-        let opened = self.store.open::<ClaimHead>(&bid.store_key, entry)?.ok_or_else(lost)?;
-        let ClaimHead { owner, fingerprint, origin, attempt, phase } = opened.head;
-        // Before anything else: whatever state the key is in, it is not this request's.
-        if fingerprint != bid.fingerprint.0 {
+        let opened = self.open(&bid.store_key, entry)?;
+        let head = &opened.head;
+        if head.fingerprint != bid.fingerprint.0 {
             return Ok(Verdict::Decided(Begin::Mismatch));
         }
-        let lease = match phase {
+        let attempt = head.attempt;
+        let refused = match head.phase {
+            Phase::Running { .. } if head.owner == bid.owner => return Ok(Verdict::Mine),
             Phase::Completed => return Ok(Verdict::Decided(Begin::Replay(opened.value()?))),
-            Phase::Running { .. } if owner == bid.owner => return Ok(Verdict::Mine),
-            Phase::Running { lease_ms } => Duration::from_millis(lease_ms),
+            Phase::Indeterminate { reason, answered } => {
+                // Another holder would not leave more than the last one did.
+                let over = !reason.is_like_a_lapse() || attempt >= ATTEMPTS_MAX;
+                if over || !self.may_run_again(head) {
+                    let answer = answered.then(|| opened.value()).transpose()?;
+                    return Ok(Verdict::Decided(Begin::Indeterminate { reason, answer }));
+                }
+                false
+            }
+            Phase::Running { lease_ms } => {
+                let lease_left = lease_left(lease_ms, entry);
+                if !lease_left.is_zero() {
+                    return Ok(Verdict::Decided(Begin::InFlight { lease_left, attempt }));
+                }
+                !self.may_run_again(head)
+            }
         };
-        let lease_left = lease.saturating_sub(entry.age);
-        if !lease_left.is_zero() {
-            return Ok(Verdict::Decided(Begin::InFlight { lease_left }));
+        Ok(if refused {
+            Verdict::Decided(Begin::Lapsed { attempt })
+        } else if attempt >= ATTEMPTS_MAX {
+            Verdict::GiveUp(opened.head)
+        } else {
+            Verdict::TakeOver(opened.head)
+        })
+    }
+
+    fn may_run_again(&self, head: &ClaimHead) -> bool {
+        match self.on_lapse {
+            OnLapse::Refuse => false,
+            OnLapse::TakeOver => !head.effects_started,
+            OnLapse::Recover => true,
         }
-        if self.on_lapse == OnLapse::TakeOver && attempt < ATTEMPTS_MAX {
-            return Ok(Verdict::TakeOver { origin, attempt: attempt + 1 });
-        }
-        Ok(Verdict::Decided(Begin::Lapsed { attempt }))
+    }
+
+    pub(super) fn open(&self, key: &Key, entry: &Entry) -> Result<Opened<ClaimHead>> {
+        self.store.open(key, entry)?.ok_or_else(lost)
     }
 
     pub(super) fn running(&self) -> Phase {
@@ -185,12 +231,22 @@ impl<A: State> Idempotency<A> {
         answer: Option<&A>,
         only_if: Condition,
     ) -> Result<Written> {
-        let write = self.store.compose(key, head, answer, Carried::default())?;
-        let write = write.expiring(self.retention).only_if(only_if);
+        let write = self.compose(key, head, answer, only_if)?;
         match self.store.write(write.clone()).await {
             Err(error) if error.is_ambiguous() => self.store.write(write).await,
             answer => answer,
         }
+    }
+
+    pub(super) fn compose(
+        &self,
+        key: &Key,
+        head: &ClaimHead,
+        answer: Option<&A>,
+        only_if: Condition,
+    ) -> Result<Write> {
+        let write = self.store.compose(key, head, answer, Carried::default())?;
+        Ok(write.expiring(self.retention).only_if(only_if))
     }
 }
 
@@ -211,25 +267,9 @@ impl<A> fmt::Debug for Idempotency<A> {
     }
 }
 
-/// What one caller asks for, and the parts of its record that do not change.
-pub(super) struct Bid {
-    pub(super) store_key: Key,
-    pub(super) fingerprint: Fingerprint,
-    pub(super) owner: [u8; 16],
-    pub(super) origin: [u8; 16],
-    pub(super) attempt: u16,
-}
-
-impl Bid {
-    pub(super) fn head(&self, phase: Phase) -> ClaimHead {
-        ClaimHead {
-            owner: self.owner,
-            fingerprint: self.fingerprint.0,
-            origin: self.origin,
-            attempt: self.attempt,
-            phase,
-        }
-    }
+/// What is left of a lease that runs from the write of its record.
+pub(super) fn lease_left(lease_ms: u64, entry: &Entry) -> Duration {
+    Duration::from_millis(lease_ms).saturating_sub(entry.age)
 }
 
 pub(super) fn lost() -> Error {

@@ -1,41 +1,28 @@
 use std::fmt;
 
 use crate::State;
-use crate::backend::{Condition, Entry, Result, Version, Write, Written};
-use crate::store::{self, Opened};
+use crate::backend::{Bytes, Condition, Entry, Error, ErrorKind, Result, Version, Write, Written};
+use crate::fields::Fields;
+use crate::store;
 use crate::text;
 
-use super::Idempotency;
-use super::begin::Bid;
-use super::record::{ClaimHead, Phase};
+use super::record::{Bid, Phase};
+use super::{Idempotency, Reason};
 
 /// Each round moves the record on; a holder meets its own renewals, a successor, or nothing.
-const ROUNDS_MAX: usize = 8;
+pub(super) const ROUNDS_MAX: usize = 8;
 
 /// The right to execute, as long as the lease lasts. Dropping it leaves the key to lapse.
 pub struct Claim<A> {
-    idempotency: Idempotency<A>,
-    bid: Bid,
+    pub(super) idempotency: Idempotency<A>,
+    pub(super) bid: Bid,
     effect_id: String,
     fence: Version,
     /// The version of our last write: what every further write depends on.
-    version: Version,
+    pub(super) version: Version,
 }
 
-/// How [`Claim::complete`] ended.
-#[derive(Debug)]
-#[must_use = "a fenced holder must serve the winner's answer, not its own"]
-pub enum Completion<A> {
-    /// The answer is kept; every retry gets it.
-    Completed,
-    /// The lease was lost and somebody else took over: what this holder did does not count.
-    Fenced {
-        /// The answer of the one who took over, if it is there already.
-        winner: Option<A>,
-    },
-}
-
-/// How [`Claim::renew`] ended.
+/// How [`Claim::renew`] and the other writes of a holder that goes on ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a holder that lost its lease should stop"]
 pub enum Renewal {
@@ -45,17 +32,41 @@ pub enum Renewal {
     Lost,
 }
 
+/// How [`Claim::release`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a claim that was not released still has to be ended"]
+pub enum Release {
+    /// The key is as if it had never been claimed.
+    Released,
+    /// It was not this holder's any more; nothing changed.
+    Lost,
+    /// Effects have begun, or may have under a former holder: a free key would run them again.
+    /// The claim stands; complete it, or [`tombstone`](Claim::tombstone) it.
+    Refused,
+}
+
 impl<A: State> Claim<A> {
+    /// The longest checkpoint in bytes.
+    pub const CHECKPOINT_LEN_MAX: usize = 16 * 1024;
+
     pub(super) fn new(idempotency: Idempotency<A>, bid: Bid, version: Version) -> Self {
         let effect_id = text::encode(&bid.origin);
         Self { idempotency, bid, effect_id, fence: version, version }
     }
 
     /// A name for what this execution makes: 22 random characters that every attempt at this key
-    /// shares. Derive order numbers and downstream idempotency keys from it, and a second attempt
-    /// makes nothing new. Once the key is forgotten or released, it is another one.
+    /// shares. Derive order numbers and the like from it, and a second attempt makes nothing new.
+    /// Once the key is forgotten or released, it is another one.
     pub fn effect_id(&self) -> &str {
         &self.effect_id
+    }
+
+    /// An idempotency key for services that this execution calls: 43 characters that follow from
+    /// scope and key alone. It outlives the record: should this store lose it, a service that
+    /// remembers longer still knows the call.
+    pub fn downstream_key(&self) -> String {
+        let key = self.bid.store_key.as_str();
+        text::encode(&Fields::new("steadfast downstream").field(key).finish())
     }
 
     /// 1 for the first holder, +1 for each take-over.
@@ -69,22 +80,13 @@ impl<A: State> Claim<A> {
         self.fence
     }
 
-    /// Keeps the answer for all retries. One trip. It may be repeated, for instance after an
-    /// error: an answer that is already kept is not kept twice. A claim whose record the store
-    /// has lost is completed all the same, unless somebody else has begun anew.
-    ///
-    /// # Errors
-    ///
-    /// What the store says; the answer may be kept or not.
-    pub async fn complete(&self, answer: &A) -> Result<Completion<A>> {
-        match self.rewrite(Phase::Completed, Some(answer)).await? {
-            Rewritten::Done(_) | Rewritten::Completed => Ok(Completion::Completed),
-            Rewritten::Lost(winner) => Ok(Completion::Fenced { winner }),
-        }
+    /// How far this holder or one before it came, as it was last saved.
+    pub fn checkpoint(&self) -> Option<&Bytes> {
+        self.bid.checkpoint.as_ref()
     }
 
     /// Lets the lease run anew from now. Call it well before the lease is over, for instance each
-    /// third of it. One trip.
+    /// third of it. One trip. A lease that is over is renewed, too, unless somebody took over.
     ///
     /// # Errors
     ///
@@ -99,24 +101,48 @@ impl<A: State> Claim<A> {
         }
     }
 
-    /// Ends the lease now: the execution failed and may have had effects. The key is lapsed, and
-    /// what comes next follows [`OnLapse`](super::OnLapse). One trip. If the lease was lost
-    /// meanwhile, nothing changes.
+    /// Says that what cannot be done twice begins now: from here on the key cannot be released,
+    /// and is not taken over under [`OnLapse::TakeOver`](super::OnLapse::TakeOver). One trip,
+    /// which renews the lease.
     ///
     /// # Errors
     ///
-    /// What the store says; the claim then lapses when its lease is over.
-    pub async fn abandon(self) -> Result<()> {
-        self.rewrite(Phase::Running { lease_ms: 0 }, None).await.map(|_rewritten| ())
+    /// What the store says; do not begin then.
+    pub async fn mark_effects(&mut self) -> Result<Renewal> {
+        self.bid.effects_started = true;
+        self.renew().await
     }
 
-    /// Gives the key back as if it had never been claimed: only when nothing was executed, by
-    /// this holder or one before. One trip. If the lease was lost meanwhile, nothing changes.
+    /// Keeps how far the execution came, for a holder after this one, and marks its effects as
+    /// begun. One trip, which renews the lease.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TooLarge`] over 16 KiB; otherwise what the store says.
+    pub async fn save_checkpoint(&mut self, checkpoint: impl Into<Bytes>) -> Result<Renewal> {
+        let checkpoint = checkpoint.into();
+        if checkpoint.len() > Self::CHECKPOINT_LEN_MAX {
+            let detail = format!(
+                "a checkpoint may have {} bytes and this one has {}; keep a reference instead",
+                Self::CHECKPOINT_LEN_MAX,
+                checkpoint.len()
+            );
+            return Err(Error::new(ErrorKind::TooLarge, detail));
+        }
+        self.bid.checkpoint = Some(checkpoint);
+        self.mark_effects().await
+    }
+
+    /// Gives the key back as if it had never been claimed: only when nothing was executed. One
+    /// trip.
     ///
     /// # Errors
     ///
     /// What the store says; the claim then lapses by itself.
-    pub async fn release(self) -> Result<()> {
+    pub async fn release(&self) -> Result<Release> {
+        if self.bid.effects_started || self.bid.attempt > 1 {
+            return Ok(Release::Refused);
+        }
         let mut version = self.version;
         for _round in 0..ROUNDS_MAX {
             let delete =
@@ -126,60 +152,87 @@ impl<A: State> Claim<A> {
                 Written::Refused { current: Some(entry) } if self.is_running(&entry)? => {
                     version = entry.version;
                 }
-                // Or it is not ours any more, and then there is nothing to give back.
-                _ => return Ok(()),
-            }
-        }
-        Err(store::contended(ROUNDS_MAX))
-    }
-
-    /// Replaces our record, whatever became of it meanwhile, unless it is somebody else's.
-    async fn rewrite(&self, phase: Phase, answer: Option<&A>) -> Result<Rewritten<A>> {
-        let head = self.bid.head(phase);
-        let mut only_if = Condition::VersionIs(self.version);
-        for _round in 0..ROUNDS_MAX {
-            let current =
-                match self.idempotency.put(&self.bid.store_key, &head, answer, only_if).await? {
-                    Written::Applied { version } => {
-                        return Ok(Rewritten::Done(version.unwrap_or(self.version)));
-                    }
-                    Written::Refused { current } => current,
-                };
-            let Some(entry) = current else {
-                only_if = Condition::Absent;
-                continue;
-            };
-            let opened = self.read(&entry)?;
-            let ours = opened.head.owner == self.bid.owner;
-            match opened.head.phase {
-                // A renewal of ours whose reply was lost.
-                Phase::Running { .. } if ours => only_if = Condition::VersionIs(entry.version),
-                Phase::Running { .. } => return Ok(Rewritten::Lost(None)),
-                Phase::Completed if ours => return Ok(Rewritten::Completed),
-                Phase::Completed => return Ok(Rewritten::Lost(Some(opened.value()?))),
+                Written::Refused { current: Some(_) } => return Ok(Release::Lost),
+                _ => return Ok(Release::Released),
             }
         }
         Err(store::contended(ROUNDS_MAX))
     }
 
     fn is_running(&self, entry: &Entry) -> Result<bool> {
-        let head = self.read(entry)?.head;
+        let head = self.idempotency.open(&self.bid.store_key, entry)?.head;
         Ok(head.owner == self.bid.owner && matches!(head.phase, Phase::Running { .. }))
     }
 
-    fn read(&self, entry: &Entry) -> Result<Opened<ClaimHead>> {
-        let opened = self.idempotency.store.open(&self.bid.store_key, entry)?;
-        opened.ok_or_else(super::begin::lost)
+    /// Replaces our record, whatever became of it meanwhile, unless it is somebody else's.
+    pub(super) async fn rewrite(&self, phase: Phase, answer: Option<&A>) -> Result<Rewritten<A>> {
+        let (idempotency, key) = (&self.idempotency, &self.bid.store_key);
+        let head = self.bid.head(phase);
+        let mut only_if = Condition::VersionIs(self.version);
+        for _round in 0..ROUNDS_MAX {
+            let current = match idempotency.put(key, &head, answer, only_if).await? {
+                Written::Applied { version } => {
+                    return Ok(Rewritten::Done(version.unwrap_or(self.version)));
+                }
+                Written::Refused { current } => current,
+            };
+            match self.meet(phase, current)? {
+                Met::Ours(condition) => only_if = condition,
+                Met::End(rewritten) => return Ok(rewritten),
+            }
+        }
+        Err(store::contended(ROUNDS_MAX))
+    }
+
+    /// What stands in the way of a rewrite to this phase.
+    pub(super) fn meet(&self, to: Phase, current: Option<Entry>) -> Result<Met<A>> {
+        let Some(entry) = current else {
+            // What the store has lost is ended all the same. It is not held again: whoever gave it
+            // back, or forgot it, would find it held by nobody they know.
+            let held = matches!(to, Phase::Running { .. });
+            return Ok(if held { Met::lost() } else { Met::Ours(Condition::Absent) });
+        };
+        let opened = self.idempotency.open(&self.bid.store_key, &entry)?;
+        let ours = opened.head.owner == self.bid.owner;
+        Ok(match (opened.head.phase, to) {
+            // A renewal of ours whose reply was lost.
+            (Phase::Running { .. }, _) if ours => Met::Ours(Condition::VersionIs(entry.version)),
+            (Phase::Completed, Phase::Completed) if ours => Met::End(Rewritten::Completed),
+            (Phase::Completed, _) => Met::End(Rewritten::Lost(Some(opened.value()?))),
+            // We gave it up, and now we know.
+            (Phase::Indeterminate { reason, .. }, Phase::Completed)
+                if ours && reason != Reason::Oversize =>
+            {
+                Met::Ours(Condition::VersionIs(entry.version))
+            }
+            (Phase::Indeterminate { .. }, Phase::Indeterminate { .. }) if ours => {
+                Met::End(Rewritten::Done(entry.version))
+            }
+            _ => Met::lost(),
+        })
+    }
+}
+
+/// What is there in the place of the record that we last wrote.
+pub(super) enum Met<A> {
+    /// Still ours: try again under this condition.
+    Ours(Condition),
+    End(Rewritten<A>),
+}
+
+impl<A> Met<A> {
+    fn lost() -> Self {
+        Self::End(Rewritten::Lost(None))
     }
 }
 
 /// How a rewrite of our record ended.
-enum Rewritten<A> {
+pub(super) enum Rewritten<A> {
     /// It has this version now.
     Done(Version),
     /// An answer of ours is kept already.
     Completed,
-    /// The key is somebody else's; their answer, if it is there.
+    /// The key is somebody else's, or has ended; the answer, if one is there.
     Lost(Option<A>),
 }
 

@@ -1,21 +1,34 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use crate::backend::{Error, ErrorKind, Result, Ttl};
+use crate::backend::{Capabilities, Error, ErrorKind, Result, Ttl};
 use crate::{State, Store};
 
 use super::Idempotency;
 
-/// What happens to a key whose holder let its lease run out.
+/// What happens to a key whose holder let its lease run out, or said that the outcome is unknown.
+///
+/// | what the execution does | policy |
+/// | --- | --- |
+/// | effects that cannot be repeated | `Refuse` |
+/// | none, or effects that can be repeated | `TakeOver` |
+/// | both, one after the other | `TakeOver`, with [`mark_effects`](super::Claim::mark_effects) between |
+/// | steps, each with a [checkpoint](super::Claim::save_checkpoint) | `Recover` |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnLapse {
     /// Nobody executes again: the outcome is unknown and somebody has to look. The safe choice
     /// for effects that cannot be repeated.
     #[default]
     Refuse,
-    /// The next caller executes again. For effects that are idempotent, for instance because
-    /// their identity derives from [`Claim::effect_id`](super::Claim::effect_id).
+    /// The next caller executes again, unless the former one
+    /// [marked its effects](super::Claim::mark_effects). For effects that are idempotent, for
+    /// instance because their identity derives from
+    /// [`Claim::effect_id`](super::Claim::effect_id), or that commit with the answer
+    /// ([`complete_with`](super::Claim::complete_with)).
     TakeOver,
+    /// The next caller executes again, whatever the former one marked, and goes on from its
+    /// [checkpoint](super::Claim::checkpoint).
+    Recover,
 }
 
 /// Settings of [`Idempotency`]. The defaults: lease 60 seconds, retention 24 hours, a lapsed key
@@ -26,6 +39,8 @@ pub struct IdempotencyBuilder<A> {
     lease: Duration,
     retention: Duration,
     on_lapse: OnLapse,
+    /// Of the store; in words, and as a test.
+    required: Vec<(&'static str, fn(&Capabilities) -> bool)>,
     answer: PhantomData<fn() -> A>,
 }
 
@@ -37,6 +52,7 @@ impl<A: State> IdempotencyBuilder<A> {
             lease,
             retention: lease * 60 * 24,
             on_lapse: OnLapse::default(),
+            required: Vec::new(),
             answer: PhantomData,
         }
     }
@@ -62,18 +78,47 @@ impl<A: State> IdempotencyBuilder<A> {
         self
     }
 
+    /// Demands something of the store, in words and as a test: a store that cannot keep what
+    /// this use promises should stop the start, not the first request.
+    ///
+    /// ```
+    /// # use steadfast::backend::Transactions;
+    /// # use steadfast::{Idempotency, Store};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> steadfast::Result<()> {
+    /// # let store = Store::builder(steadfast::connect("memory:").await?).build()?;
+    /// let payments = Idempotency::<()>::builder(&store)
+    ///     .requires("transactions", |store| store.transactions >= Transactions::SameGroup)
+    ///     .requires("a store that forgets nothing", |store| !store.evicts);
+    /// assert!(payments.build().is_err()); // the memory backend drops what does not fit
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn requires(mut self, what: &'static str, test: fn(&Capabilities) -> bool) -> Self {
+        self.required.push((what, test));
+        self
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Invalid`] for a lease or retention of zero or over ten years, or a lease that
-    /// is not shorter than the retention.
+    /// is not shorter than the retention. [`ErrorKind::Unsupported`] for a store that is not what
+    /// is [required](Self::requires).
     pub fn build(self) -> Result<Idempotency<A>> {
         let (lease, retention) = (Ttl::new(self.lease)?, Ttl::new(self.retention)?);
         if lease >= retention {
             let detail = "the lease must be shorter than the retention, or a dead holder's claim \
                           would vanish before it lapses";
             return Err(Error::new(ErrorKind::Invalid, detail));
+        }
+        let store = self.store.info();
+        if let Some((what, _)) = self.required.iter().find(|(_, test)| !test(&store.capabilities)) {
+            let detail =
+                format!("{} does not have what is required: {what}; choose another", store.name);
+            return Err(Error::new(ErrorKind::Unsupported, detail));
         }
         Ok(Idempotency {
             store: self.store,

@@ -7,11 +7,28 @@
 //! ```text
 //!            begin                 complete
 //!  absent ──────────► running ───────────────► completed ──► absent (retention over)
-//!     ▲      release │   │ ▲
-//!     └──────────────┘   │ │ take-over, a new holder
-//!                 lease  ▼ │
-//!                 over  lapsed
+//!     ▲      release │  │  ▲ │                   ▲
+//!     ├──────────────┘  │  │ │ tombstone         │ complete, resolve
+//!     │          lease  ▼  │ └────────► indeterminate
+//!     │          over  lapsed                │
+//!     └────────────────┴──── resolve ────────┘
 //! ```
+//!
+//! From lapsed and indeterminate a new holder takes over where the policy, [`OnLapse`], says that
+//! this is safe. The first row that fits decides what [`Idempotency::begin`] does:
+//!
+//! | the key | the caller gets |
+//! | --- | --- |
+//! | is absent | [`Begin::Acquired`], attempt 1 |
+//! | has a record that this build cannot read | an error; the record is kept |
+//! | was used with another fingerprint | [`Begin::Mismatch`] |
+//! | is this caller's already: the reply was lost | [`Begin::Acquired`] |
+//! | is completed | [`Begin::Replay`] |
+//! | is indeterminate, and may not run again | [`Begin::Indeterminate`] |
+//! | is running | [`Begin::InFlight`] |
+//! | is lapsed, and may not run again | [`Begin::Lapsed`] |
+//! | lapsed after its fifth holder | [`Begin::Indeterminate`], [`Reason::Attempts`] |
+//! | is lapsed or indeterminate, and may run again | [`Begin::Acquired`], the next attempt, with the checkpoint |
 //!
 //! A record is one key, changed only by compare-and-set on its version, so a holder that lost its
 //! lease is told ([`Completion::Fenced`]) and cannot overwrite its successor.
@@ -20,13 +37,18 @@
 
 mod begin;
 mod claim;
+mod complete;
 mod config;
 mod fingerprint;
 mod record;
+mod resolve;
 mod scope;
 
 pub use begin::{Begin, Idempotency};
-pub use claim::{Claim, Completion, Renewal};
+pub use claim::{Claim, Release, Renewal};
+pub use complete::{CompletedWith, Completion, Tombstone};
 pub use config::{IdempotencyBuilder, OnLapse};
 pub use fingerprint::Fingerprint;
+pub use record::Reason;
+pub use resolve::{KeyState, Resolution, Resolved, Status};
 pub use scope::{IdempotencyKey, Scope};

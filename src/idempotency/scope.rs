@@ -3,7 +3,7 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use crate::Principal;
-use crate::backend::{Error, ErrorKind, Key, Result};
+use crate::backend::{Error, ErrorKind, Group, Key, Result};
 use crate::fields::Fields;
 use crate::principal::Tag;
 use crate::{Store, text};
@@ -37,6 +37,13 @@ impl Scope {
     /// Keys that anybody may use on one route. Everyone who guesses such a key sees its answer.
     pub fn anonymous(route: &str) -> Self {
         Self { tag: None, hash: Fields::new("steadfast anonymous scope").field(route).finish() }
+    }
+
+    /// The key group of what a principal's executions change together with their completion, the
+    /// [principal's own](Principal::group); `None` for an anonymous scope, whose keys are all
+    /// alone.
+    pub fn group(&self) -> Option<Group> {
+        self.tag.map(Tag::group)
     }
 
     /// Where the record of a key in this scope is. Always hashed, so no key can collide with

@@ -11,7 +11,9 @@ mod world;
 
 mod p01_no_lost_update;
 mod p02_no_resurrection;
+mod p03_exactly_once;
 mod p03_one_execution;
+mod p03_the_table;
 mod p04_same_answer;
 mod p05_lapsed_is_not_absent;
 mod p06_deadlines_hold;

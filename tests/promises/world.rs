@@ -163,3 +163,10 @@ pub(crate) async fn stored_bytes(world: &World) -> Vec<(Key, Bytes)> {
     let entries = world.backend.get_many(&page.keys).await.unwrap();
     page.keys.into_iter().zip(entries).map(|(key, entry)| (key, entry.unwrap().value)).collect()
 }
+
+/// What a failover or an eviction does: every record is gone, and nobody was told.
+pub(crate) async fn erase(world: &World) {
+    for (key, _bytes) in stored_bytes(world).await {
+        world.store.delete(&key).await.unwrap();
+    }
+}
