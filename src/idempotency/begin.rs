@@ -7,6 +7,8 @@ use crate::store::{self, Carried, Opened};
 use crate::{State, Store};
 
 use super::claim::Claim;
+#[cfg(feature = "runtime")]
+use super::drain::Background;
 use super::record::{Bid, ClaimHead, Phase};
 use super::{Fingerprint, IdempotencyBuilder, IdempotencyKey, OnLapse, Reason, Scope};
 
@@ -56,6 +58,8 @@ pub struct Idempotency<A> {
     pub(super) lease: Ttl,
     pub(super) retention: Ttl,
     pub(super) on_lapse: OnLapse,
+    #[cfg(feature = "runtime")]
+    pub(super) background: Background,
     pub(super) answer: PhantomData<fn() -> A>,
 }
 
@@ -112,6 +116,11 @@ impl<A: State> Idempotency<A> {
     /// How long a claim lasts without renewal.
     pub fn lease(&self) -> Duration {
         self.lease.as_duration()
+    }
+
+    /// How long a key is remembered after its last change.
+    pub fn retention(&self) -> Duration {
+        self.retention.as_duration()
     }
 
     /// Claims a key, or says why not. One trip; two for a take-over.
@@ -252,7 +261,12 @@ impl<A: State> Idempotency<A> {
 
 impl<A> Clone for Idempotency<A> {
     fn clone(&self) -> Self {
-        Self { store: self.store.clone(), ..*self }
+        Self {
+            store: self.store.clone(),
+            #[cfg(feature = "runtime")]
+            background: self.background.clone(),
+            ..*self
+        }
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) const ROUNDS_MAX: usize = 8;
 /// The right to execute, as long as the lease lasts. Dropping it leaves the key to lapse.
 pub struct Claim<A> {
     pub(super) idempotency: Idempotency<A>,
-    pub(super) bid: Bid,
+    pub(super) bid: Box<Bid>,
     effect_id: String,
     fence: Version,
     /// The version of our last write: what every further write depends on.
@@ -51,7 +51,7 @@ impl<A: State> Claim<A> {
 
     pub(super) fn new(idempotency: Idempotency<A>, bid: Bid, version: Version) -> Self {
         let effect_id = text::encode(&bid.origin);
-        Self { idempotency, bid, effect_id, fence: version, version }
+        Self { idempotency, bid: Box::new(bid), effect_id, fence: version, version }
     }
 
     /// A name for what this execution makes: 22 random characters that every attempt at this key
@@ -199,14 +199,19 @@ impl<A: State> Claim<A> {
             (Phase::Running { .. }, _) if ours => Met::Ours(Condition::VersionIs(entry.version)),
             (Phase::Completed, Phase::Completed) if ours => Met::End(Rewritten::Completed),
             (Phase::Completed, _) => Met::End(Rewritten::Lost(Some(opened.value()?))),
-            // We gave it up, and now we know.
-            (Phase::Indeterminate { reason, .. }, Phase::Completed)
-                if ours && reason != Reason::Oversize =>
+            // Its answer was given, and is gone: nothing comes after that.
+            (Phase::Indeterminate { reason: Reason::Oversize, .. }, Phase::Completed) => {
+                Met::lost()
+            }
+            (
+                Phase::Indeterminate { reason: Reason::Oversize, .. },
+                Phase::Indeterminate { reason, .. },
+            ) if ours && reason != Reason::Oversize => Met::End(Rewritten::Done(entry.version)),
+            // We gave it up, and now we know, or know more.
+            (Phase::Indeterminate { .. }, Phase::Completed | Phase::Indeterminate { .. })
+                if ours =>
             {
                 Met::Ours(Condition::VersionIs(entry.version))
-            }
-            (Phase::Indeterminate { .. }, Phase::Indeterminate { .. }) if ours => {
-                Met::End(Rewritten::Done(entry.version))
             }
             _ => Met::lost(),
         })

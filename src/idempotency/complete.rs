@@ -94,8 +94,11 @@ impl<A: State> Claim<A> {
     /// let key = store.key("balance", &alice.group(), "euros")?;
     /// loop {
     ///     let found = store.get::<Balance>(&key).await?;
-    ///     let only_if = found.as_ref().map_or(Condition::Absent, |f| Condition::VersionIs(f.version));
-    ///     let balance = Balance(found.map_or(0, |found| found.value.0) + 10);
+    ///     let (euros, only_if) = match found {
+    ///         Some(found) => (found.value.0, Condition::VersionIs(found.version)),
+    ///         None => (0, Condition::Absent),
+    ///     };
+    ///     let balance = Balance(euros + 10);
     ///     let write = store.put(&key, &balance)?.only_if(only_if);
     ///     match claim.complete_with(&balance, vec![write]).await? {
     ///         CompletedWith::Completed | CompletedWith::Fenced { .. } => return Ok(()),

@@ -5,6 +5,8 @@ use crate::backend::{Capabilities, Error, ErrorKind, Result, Ttl};
 use crate::{State, Store};
 
 use super::Idempotency;
+#[cfg(feature = "runtime")]
+use super::drain::Background;
 
 /// What happens to a key whose holder let its lease run out, or said that the outcome is unknown.
 ///
@@ -31,6 +33,9 @@ pub enum OnLapse {
     Recover,
 }
 
+/// Of the store: in words, and as a test.
+type Requirement = (&'static str, fn(&Capabilities) -> bool);
+
 /// Settings of [`Idempotency`]. The defaults: lease 60 seconds, retention 24 hours, a lapsed key
 /// is refused.
 #[derive(Debug)]
@@ -39,8 +44,11 @@ pub struct IdempotencyBuilder<A> {
     lease: Duration,
     retention: Duration,
     on_lapse: OnLapse,
-    /// Of the store; in words, and as a test.
-    required: Vec<(&'static str, fn(&Capabilities) -> bool)>,
+    required: Vec<Requirement>,
+    #[cfg(feature = "runtime")]
+    wait: Duration,
+    #[cfg(feature = "runtime")]
+    deadline: Duration,
     answer: PhantomData<fn() -> A>,
 }
 
@@ -53,6 +61,10 @@ impl<A: State> IdempotencyBuilder<A> {
             retention: lease * 60 * 24,
             on_lapse: OnLapse::default(),
             required: Vec::new(),
+            #[cfg(feature = "runtime")]
+            wait: Duration::ZERO,
+            #[cfg(feature = "runtime")]
+            deadline: lease * 10,
             answer: PhantomData,
         }
     }
@@ -75,6 +87,25 @@ impl<A: State> IdempotencyBuilder<A> {
     #[must_use]
     pub fn on_lapse(mut self, on_lapse: OnLapse) -> Self {
         self.on_lapse = on_lapse;
+        self
+    }
+
+    /// How long [`run`](Idempotency::run) waits for an execution that is under way elsewhere, to
+    /// give its answer instead of [`Ran::InFlight`](super::Ran::InFlight): up to 5 seconds; not
+    /// at all unless set. While it waits it asks the store about ten times a second.
+    #[cfg(feature = "runtime")]
+    #[must_use]
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// How long an execution of [`run`](Idempotency::run) may take, ten minutes unless set. Then
+    /// it is cut off, and its outcome is unknown.
+    #[cfg(feature = "runtime")]
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
         self
     }
 
@@ -104,9 +135,9 @@ impl<A: State> IdempotencyBuilder<A> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for a lease or retention of zero or over ten years, or a lease that
-    /// is not shorter than the retention. [`ErrorKind::Unsupported`] for a store that is not what
-    /// is [required](Self::requires).
+    /// [`ErrorKind::Invalid`] for a lease, a retention or a deadline of zero or over ten years, a
+    /// lease that is not shorter than the retention, or a wait over 5 seconds.
+    /// [`ErrorKind::Unsupported`] for a store that is not what is [required](Self::requires).
     pub fn build(self) -> Result<Idempotency<A>> {
         let (lease, retention) = (Ttl::new(self.lease)?, Ttl::new(self.retention)?);
         if lease >= retention {
@@ -125,6 +156,8 @@ impl<A: State> IdempotencyBuilder<A> {
             lease,
             retention,
             on_lapse: self.on_lapse,
+            #[cfg(feature = "runtime")]
+            background: Background::new(self.wait, self.deadline)?,
             answer: self.answer,
         })
     }

@@ -39,16 +39,28 @@ mod begin;
 mod claim;
 mod complete;
 mod config;
+#[cfg(feature = "runtime")]
+mod drain;
+#[cfg(feature = "runtime")]
+mod execution;
 mod fingerprint;
 mod record;
 mod resolve;
+#[cfg(feature = "runtime")]
+mod run;
 mod scope;
 
 pub use begin::{Begin, Idempotency};
 pub use claim::{Claim, Release, Renewal};
 pub use complete::{CompletedWith, Completion, Tombstone};
 pub use config::{IdempotencyBuilder, OnLapse};
+#[cfg(feature = "runtime")]
+pub use execution::Execution;
 pub use fingerprint::Fingerprint;
 pub use record::Reason;
 pub use resolve::{KeyState, Resolution, Resolved, Status};
+#[cfg(feature = "poem")]
+pub(crate) use run::{Ending, Settled, detached, give_up};
+#[cfg(feature = "runtime")]
+pub use run::{Failure, Ran};
 pub use scope::{IdempotencyKey, Scope};

@@ -94,6 +94,11 @@ impl IdempotencyKey {
                       one";
         Err(Error::new(ErrorKind::Invalid, detail))
     }
+
+    #[cfg(feature = "poem")]
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl fmt::Debug for IdempotencyKey {

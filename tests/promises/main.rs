@@ -13,6 +13,8 @@ mod p01_no_lost_update;
 mod p02_no_resurrection;
 mod p03_exactly_once;
 mod p03_one_execution;
+#[cfg(feature = "runtime")]
+mod p03_run;
 mod p03_the_table;
 mod p04_same_answer;
 mod p05_lapsed_is_not_absent;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use steadfast::idempotency::{Fingerprint, IdempotencyKey, Scope};
+use steadfast::idempotency::{Fingerprint, IdempotencyKey, Reason, Scope};
 use steadfast::token::{Claims, Key};
 use steadfast::{Principal, Store, Tokens};
 
@@ -28,7 +28,11 @@ async fn no_secret_is_printed(world: World) {
     let payments = steadfast::Idempotency::<Receipt>::builder(&world.store).build().unwrap();
     let (key, scope) = (IdempotencyKey::new(CANARY).unwrap(), Scope::of(&principal, "pay"));
     let print = Fingerprint::of([CANARY]);
-    let claim = acquired(payments.begin(&scope, &key, &print).await.unwrap());
+    let mut claim = acquired(payments.begin(&scope, &key, &print).await.unwrap());
+    writeln!(out, "{:?}", claim.save_checkpoint(CANARY).await).unwrap();
+    writeln!(out, "{:?}", claim.tombstone(Reason::Failed, Some(&Receipt::new(CANARY))).await)
+        .unwrap();
+    writeln!(out, "{:?}", payments.status(&scope, &key).await.unwrap()).unwrap();
     writeln!(out, "{claim:?} {key:?} {scope:?} {print:?} {payments:?}").unwrap();
     let too_long = IdempotencyKey::new(format!("{CANARY} {CANARY}"));
     writeln!(out, "{too_long:?} {:?}", world.store).unwrap();

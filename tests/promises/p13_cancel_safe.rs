@@ -4,11 +4,14 @@
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use steadfast::backend::{Transactions, Version};
-use steadfast::idempotency::{Begin, Completion, OnLapse};
+use steadfast::backend::{Condition, Transactions, Version, Write};
+use steadfast::idempotency::{
+    Begin, CompletedWith, Completion, IdempotencyKey, OnLapse, Reason, Resolution, Resolved,
+    Tombstone,
+};
 
 use crate::fault::Faulty;
-use crate::world::{Basket, LEASE, Receipt, World, acquired, alice, pay, sessions};
+use crate::world::{Basket, LEASE, Receipt, World, acquired, alice, pay, scope, sessions};
 
 /// Polls a call so many times and drops it. True if it came to its end before.
 ///
@@ -77,5 +80,52 @@ async fn a_dropped_begin_or_complete_leaves_a_key_that_can_be_finished() {
         assert!(matches!(completed, Completion::Completed));
         assert!(matches!(pay(&payments).await.unwrap(), Begin::Replay(_)));
         world.clock.advance(std::time::Duration::from_secs(25 * 3_600));
+    }
+}
+
+/// The effect and its answer are there together or not at all, wherever the commit is dropped.
+#[tokio::test]
+async fn a_dropped_commit_is_whole_or_absent() {
+    let world = World::memory();
+    let faulty = Faulty::new(world.backend.clone());
+    let payments = steadfast::Idempotency::<Receipt>::builder(&faulty.store()).build().unwrap();
+    let key = world.store.key("account", &alice().group(), "main").unwrap();
+    for polls in 0.. {
+        let claim = acquired(pay(&payments).await.unwrap());
+        let changes = || vec![Write::put(key.clone(), "paid").only_if(Condition::Absent)];
+        let done = drop_after(polls, claim.complete_with(&Receipt::new("1"), changes()));
+        let paid = world.backend.get(&key).await.unwrap().is_some();
+        let kept = matches!(pay(&payments).await.unwrap(), Begin::Replay(_));
+        assert_eq!(paid, kept, "after {polls} polls");
+        let again = claim.complete_with(&Receipt::new("1"), changes()).await.unwrap();
+        assert!(matches!(again, CompletedWith::Completed), "{again:?}");
+        crate::world::erase(&world).await;
+        if done {
+            assert!(polls > 2, "the call never waited");
+            break;
+        }
+    }
+}
+
+/// A reconciler, or a holder that gives up, is cut off: the key can still be settled.
+#[tokio::test]
+async fn a_dropped_end_leaves_a_key_that_can_be_settled() {
+    let world = World::memory();
+    let faulty = Faulty::new(world.backend.clone());
+    let payments = steadfast::Idempotency::<Receipt>::builder(&faulty.store()).build().unwrap();
+    let key = IdempotencyKey::new("k-1").unwrap();
+    for polls in 0..8 {
+        let mut claim = acquired(pay(&payments).await.unwrap());
+        drop_after(polls, claim.save_checkpoint("sent"));
+        drop_after(polls, claim.tombstone(Reason::Cancelled, None));
+        assert!(matches!(claim.tombstone(Reason::Cancelled, None).await.unwrap(), Tombstone::Kept));
+        let status = payments.status(&scope(), &key).await.unwrap().unwrap();
+        assert!(polls == 0 || status.effects_started);
+        let (scope, version) = (scope(), status.version);
+        drop_after(polls, payments.resolve(&scope, &key, version, Resolution::Absent));
+        if let Some(status) = payments.status(&scope, &key).await.unwrap() {
+            let settled = payments.resolve(&scope, &key, status.version, Resolution::Absent);
+            assert_eq!(settled.await.unwrap(), Resolved::Resolved);
+        }
     }
 }
