@@ -1,149 +1,172 @@
+use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
 use poem::http::StatusCode;
 use poem::{Endpoint, IntoResponse, Request, Response};
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
-use tracing::{Instrument as _, error, warn};
 
 use crate::Idempotency;
-use crate::backend::ErrorKind;
-use crate::idempotency::{Claim, Completion, Reason, Renewal};
+use crate::backend::{Entry, Write};
+use crate::idempotency::{self, Claim, CompletedWith, Ending, Reason, Settled, detached, give_up};
 
-use super::idempotent::in_flight;
-use super::{Problem, StoredResponse};
+use super::stored::{Keeping, Rest};
+use super::{Problem, StoredResponse, unknown};
 
-type HttpClaim = Claim<StoredResponse>;
-
-/// What a handler behind [`Idempotent`](super::Idempotent) may know of its run; take it with
-/// `Data<&Execution>`.
+/// What a handler behind [`Idempotent`](super::Idempotent) knows of its run, and what it can say
+/// meanwhile; take it with `Data<&Execution>`. It is an
+/// [`idempotency::Execution`] whose answers are responses.
 #[derive(Clone, Debug)]
 pub struct Execution {
-    /// The same for every attempt at this key: derive the identity of what you make from it.
-    pub effect_id: String,
-    /// 1 for the first run, more if earlier ones died.
-    pub attempt: u16,
+    inner: idempotency::Execution<StoredResponse>,
+    keeping: Arc<Keeping>,
 }
 
-/// Runs on a task of its own and waits for it. If the wait is cut off because the client went
-/// away, the task goes on.
-pub(super) async fn detached(
-    work: impl Future<Output = Result<Response, Problem>> + Send + 'static,
-) -> Result<Response, Problem> {
-    let task = tokio::spawn(work.in_current_span());
-    task.await.unwrap_or_else(|_panicked| Err(broken()))
+/// How [`Execution::complete_with`] ended.
+#[derive(Debug)]
+#[must_use = "only `Response` has made the changes"]
+pub enum Responded {
+    /// The changes are made, and this response is kept; return it unchanged. If somebody else
+    /// took over, it is theirs, and the changes are not made.
+    Response(Response),
+    /// The condition of a change did not hold. Nothing changed: look at what is there and try
+    /// again.
+    Refused {
+        /// The first such change, by its position.
+        index: usize,
+        /// What is there in its place.
+        current: Option<Entry>,
+    },
 }
 
-/// Runs the handler, keeps the lease meanwhile, then settles the claim.
+impl Execution {
+    /// Keeps the response for all retries and makes changes of yours, all or nothing, in one
+    /// transaction; see [`Claim::complete_with`]. Everything that can fail comes before.
+    ///
+    /// # Errors
+    ///
+    /// What the store says; return it: if the response was kept all the same, the client gets it.
+    pub async fn complete_with(
+        &self,
+        response: Response,
+        changes: Vec<Write>,
+    ) -> Result<Responded, Problem> {
+        let (answer, response, _rest) = self.keeping.capture(response).await?;
+        Ok(match self.inner.complete_with(&answer, changes).await? {
+            CompletedWith::Completed => Responded::Response(response),
+            CompletedWith::Fenced { winner: Some(answer) } => Responded::Response(answer.replay()),
+            CompletedWith::Fenced { winner: None } => return Err(unknown::taken_over()),
+            CompletedWith::Refused { index, current } => Responded::Refused { index, current },
+        })
+    }
+}
+
+impl Deref for Execution {
+    type Target = idempotency::Execution<StoredResponse>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.inner
+    }
+}
+
+/// A response, and who waits for the rest of its body.
+type Told = (Response, Option<(Rest, StoredResponse, Execution)>);
+
+/// Runs the handler and settles the claim by what it answers.
 pub(super) async fn execute<E: Endpoint + 'static>(
     endpoint: Arc<E>,
     mut request: Request,
-    mut claim: HttpClaim,
+    (claim, sent): (Claim<StoredResponse>, tokio::time::Instant),
     idempotency: &Idempotency<StoredResponse>,
+    keeping: Arc<Keeping>,
 ) -> Result<Response, Problem> {
-    let (effect_id, attempt) = (claim.effect_id().to_owned(), claim.attempt());
-    request.extensions_mut().insert(Execution { effect_id, attempt });
-    // A task of its own, so that its panic is not ours.
-    let handler = async move {
-        match endpoint.call(request).await {
+    let work = |inner| async move {
+        let execution = Execution { inner, keeping };
+        request.extensions_mut().insert(execution.clone());
+        let response = match endpoint.call(request).await {
             Ok(output) => output.into_response(),
             Err(error) => Problem::from_poem(error),
-        }
+        };
+        ending(response, execution).await
     };
-    let mut handler = tokio::spawn(handler.in_current_span());
-    let started = Instant::now();
-    let mut beats = interval_at(started + idempotency.lease() / 3, idempotency.lease() / 3);
-    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let response = loop {
-        tokio::select! {
-            ended = &mut handler => break ended,
-            _ = beats.tick(), if started.elapsed() < RENEWED_MAX => renew(&mut claim).await,
-        }
+    let told = match idempotency.execute(claim, sent, work).await? {
+        Settled::Own(
+            Ending::Answer(_, told) | Ending::NotExecuted(_, told) | Ending::Unknown(_, _, told),
+        ) => told,
+        // What this run did does not count; the winner's answer is the answer.
+        Settled::Fenced(Some(answer)) => return Ok(answer.replay()),
+        Settled::Fenced(None) => return Err(unknown::taken_over()),
+        Settled::Broken(_reason) => return Err(unknown::broken()),
     };
-    let Ok(response) = response else {
-        error!("a handler panicked");
-        abandon(claim).await;
-        return Err(broken());
-    };
-    settle(claim, response).await
+    let (response, rest) = told;
+    if let Some((rest, answer, execution)) = rest {
+        // Once the client has it all, its digest is known.
+        drop(detached(async move {
+            if let Ok(digest) = rest.await {
+                let answer = answer.with_digest(digest);
+                drop(give_up(&execution, Reason::Oversize, Some(&answer)).await);
+            }
+        }));
+    }
+    Ok(response)
 }
 
-/// A handler that hangs must not hold its key for ever.
-const RENEWED_MAX: Duration = Duration::from_secs(600);
-
-async fn settle(claim: HttpClaim, response: Response) -> Result<Response, Problem> {
-    match class(response.status()) {
-        Class::Final => complete(claim, response).await,
-        // A run before this one may have got further.
-        Class::NotExecuted if claim.attempt() == 1 => {
-            release(claim).await;
-            Ok(response)
+/// What the answer says of the effects. It is kept before the client sees the first byte of it.
+async fn ending(response: Response, execution: Execution) -> Ending<StoredResponse, Told, Told> {
+    let outcome = Outcome::of(&response);
+    let (answer, response, rest) = match execution.keeping.capture(response).await {
+        Ok(captured) => captured,
+        Err(problem) => {
+            let told = (problem.into_response(), None);
+            return Ending::Unknown(Reason::Failed, None, told);
         }
-        Class::NotExecuted | Class::Unknown => {
-            abandon(claim).await;
-            Ok(response)
+    };
+    match (outcome, rest) {
+        (Outcome::Final, None) => Ending::Answer(answer, (response, None)),
+        (Outcome::Final, Some(rest)) => {
+            let told = (response, Some((rest, answer.clone(), execution)));
+            Ending::Unknown(Reason::Oversize, Some(answer), told)
         }
+        (Outcome::NotExecuted, _) => Ending::NotExecuted(Some(answer), (response, None)),
+        (Outcome::Unknown, _) => Ending::Unknown(Reason::Failed, Some(answer), (response, None)),
     }
 }
 
-/// An error is not a loss: the next beat tries again, and the completion finds out.
-async fn renew(claim: &mut HttpClaim) {
-    match claim.renew().await {
-        Ok(Renewal::Renewed) => {}
-        Ok(Renewal::Lost) => warn!("an idempotency lease was lost while its handler runs"),
-        Err(error) => warn!(%error, "an idempotency lease could not be renewed"),
-    }
-}
-
-/// What a status says of the effects.
-enum Class {
+/// What an answer says of the effects of its request. By its status, unless the handler puts one
+/// of these among the extensions of the response.
+///
+/// ```
+/// use poem::Response;
+/// use poem::http::StatusCode;
+/// use steadfast::http::Outcome;
+///
+/// // Too busy to begin: the key stays free.
+/// let busy = Response::builder()
+///     .status(StatusCode::SERVICE_UNAVAILABLE)
+///     .extension(Outcome::NotExecuted)
+///     .finish();
+/// assert_eq!(Outcome::of(&busy), Outcome::NotExecuted);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// They are what the answer says: it is kept, and every retry gets it. Any status that is not
+    /// one of the others'.
     Final,
+    /// There are none: the key is free again. 400, 401, 403, 408, 409, 413, 415, 422, 425, 429.
     NotExecuted,
+    /// Nobody knows. 5xx.
     Unknown,
 }
 
-fn class(status: StatusCode) -> Class {
-    match status.as_u16() {
-        400 | 401 | 403 | 408 | 409 | 413 | 415 | 422 | 425 | 429 => Class::NotExecuted,
-        500.. => Class::Unknown,
-        _ => Class::Final,
+impl Outcome {
+    /// What a response says.
+    pub fn of(response: &Response) -> Self {
+        response.data::<Self>().copied().unwrap_or_else(|| Self::of_status(response.status()))
     }
-}
 
-/// The answer is kept before the client sees the first byte of it.
-async fn complete(claim: HttpClaim, response: Response) -> Result<Response, Problem> {
-    let Ok((answer, response)) = StoredResponse::capture(response).await else {
-        abandon(claim).await;
-        return Err(broken());
-    };
-    match claim.complete(&answer).await {
-        Ok(Completion::Completed) => Ok(response),
-        // What this run did does not count; the winner's answer is the answer.
-        Ok(Completion::Fenced { winner: Some(answer) }) => Ok(answer.replay()),
-        Ok(Completion::Fenced { winner: None }) => Err(in_flight(Duration::from_secs(1))),
-        Err(error) if error.kind() == ErrorKind::TooLarge => {
-            error!(%error, "an answer is too large to be kept");
-            abandon(claim).await;
-            Err(broken())
+    fn of_status(status: StatusCode) -> Self {
+        match status.as_u16() {
+            400 | 401 | 403 | 408 | 409 | 413 | 415 | 422 | 425 | 429 => Self::NotExecuted,
+            500.. => Self::Unknown,
+            _ => Self::Final,
         }
-        Err(error) => Err(error.into()),
     }
-}
-
-/// The outcome is unknown: the key lapses at once, and the policy says what a retry gets.
-async fn abandon(claim: HttpClaim) {
-    if let Err(error) = claim.tombstone(Reason::Failed, None).await {
-        warn!(%error, "an idempotency key could not be given up; it lapses with its lease");
-    }
-}
-
-async fn release(claim: HttpClaim) {
-    if let Err(error) = claim.release().await {
-        warn!(%error, "an idempotency key could not be given back; it lapses with its lease");
-    }
-}
-
-fn broken() -> Problem {
-    let detail = "the request failed inside the service; try again with the same key";
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
 }

@@ -1,61 +1,129 @@
-use serde_json::Value;
+use poem::Request;
+use poem::http::{Method, StatusCode, Uri, header};
 
 use crate::idempotency::Fingerprint;
 
-/// What makes two requests to one route the same: the query, and the body in a canonical form.
-pub(super) fn fingerprint(query: Option<&str>, body: &[u8]) -> Fingerprint {
-    Fingerprint::of([query.unwrap_or_default().as_bytes(), &canonical(body)])
+use super::Problem;
+use super::canonical::{Canonical, canonical};
+
+/// What makes two requests the same: method, path and query as they were sent, what kind of body,
+/// and the body.
+pub(super) fn fingerprint(request: &Request, body: &[u8]) -> Result<Fingerprint, Problem> {
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    let content_type = content_type.map_or(&[][..], |value| value.as_bytes());
+    let content_type = String::from_utf8_lossy(content_type);
+    // As it was before routers took their part of it.
+    print(request.method(), request.original_uri(), &content_type, body)
 }
 
-/// JSON without the freedom in white space and in the order of members; the last of doubled
-/// members counts. Other bodies are taken as they are, and so is JSON with fractions: two that
-/// differ could read as the same number.
-fn canonical(body: &[u8]) -> Vec<u8> {
-    match serde_json::from_slice::<Value>(body) {
-        Ok(mut value) if is_exact(&value) => {
-            value.sort_all_objects();
-            value.to_string().into_bytes()
-        }
-        _ => body.to_vec(),
-    }
+fn print(
+    method: &Method,
+    uri: &Uri,
+    content_type: &str,
+    body: &[u8],
+) -> Result<Fingerprint, Problem> {
+    let (media_type, boundary) = parse(content_type);
+    let head = [method.as_str(), uri.path(), uri.query().unwrap_or_default()];
+    let head = head.map(|part| part.as_bytes().to_vec());
+    let (kind, parts) = match boundary {
+        Some(boundary) => (media_type, split(body, &boundary)),
+        None => match canonical(body) {
+            // Many clients send JSON under the type that their library has by default. A type that
+            // says more than JSON says another thing.
+            Canonical::Json(json) if !media_type.ends_with("+json") => (String::new(), vec![json]),
+            Canonical::Json(json) => (media_type, vec![json]),
+            Canonical::Doubled if media_type.is_empty() || media_type.contains("json") => {
+                return Err(doubled());
+            }
+            _ => (media_type, vec![body.to_vec()]),
+        },
+    };
+    Ok(Fingerprint::of(head.into_iter().chain([kind.into_bytes()]).chain(parts)))
 }
 
-fn is_exact(value: &Value) -> bool {
-    match value {
-        Value::Number(number) => !number.is_f64(),
-        Value::Array(values) => values.iter().all(is_exact),
-        Value::Object(members) => members.values().all(is_exact),
-        Value::Null | Value::Bool(_) | Value::String(_) => true,
+fn doubled() -> Problem {
+    let detail = "a JSON object has two members of one name; which one counts is anybody's guess";
+    Problem::new(StatusCode::BAD_REQUEST, detail).kind("bad-json")
+}
+
+/// The media type in lower case, without parameters; the boundary if it has parts.
+fn parse(content_type: &str) -> (String, Option<String>) {
+    let mut pieces = content_type.split(';').map(str::trim);
+    let media_type = pieces.next().unwrap_or_default().to_ascii_lowercase();
+    if !media_type.starts_with("multipart/") {
+        return (media_type, None);
     }
+    let mut parameters = pieces.filter_map(|piece| piece.split_once('='));
+    let boundary = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("boundary"));
+    let boundary = boundary.map(|(_, value)| value.trim().trim_matches('"').to_owned());
+    (media_type, boundary.filter(|boundary| !boundary.is_empty()))
+}
+
+/// The parts of a multipart body: what stands between the delimiters (RFC 2046, section 5.1.1),
+/// which are another random text each time.
+fn split(body: &[u8], boundary: &str) -> Vec<Vec<u8>> {
+    let body = [b"\r\n", body].concat();
+    let delimiter = format!("\r\n--{boundary}").into_bytes();
+    let (mut parts, mut rest) = (Vec::new(), &body[..]);
+    while let Some(at) = rest.windows(delimiter.len()).position(|window| window == delimiter) {
+        parts.push(rest[..at].to_vec());
+        rest = &rest[at + delimiter.len()..];
+    }
+    parts.push(rest.to_vec());
+    parts
 }
 
 #[cfg(test)]
 mod tests {
-    use super::canonical;
+    use super::*;
+
+    fn typed(content_type: &str, body: &str) -> Fingerprint {
+        print(&Method::POST, &Uri::from_static("/a"), content_type, body.as_bytes()).unwrap()
+    }
+
+    fn form(boundary: &str, value: &str) -> Fingerprint {
+        let body = format!(
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n{value}\r\n\
+             --{boundary}--\r\n"
+        );
+        typed(&format!("multipart/form-data; boundary={boundary}"), &body)
+    }
 
     #[test]
-    fn order_and_space_do_not_matter_and_values_do() {
-        let one = canonical(br#"{"a":1,"b":{"c":[1,2],"d":null}}"#);
-        assert_eq!(one, canonical(b" { \"b\": {\"d\":null, \"c\":[1, 2]},\n\"a\":1 }"));
-        for other in [
-            &br#"{"a":2,"b":{"c":[1,2],"d":null}}"#[..],
-            br#"{"a":1,"b":{"c":[2,1],"d":null}}"#,
-            br#"{"a":"1","b":{"c":[1,2],"d":null}}"#,
-            b"a=1",
-            b"",
-        ] {
-            assert_ne!(one, canonical(other));
+    fn a_boundary_does_not_matter_and_the_parts_do() {
+        assert_eq!(form("x7", "1"), form("y-another", "1"));
+        assert_ne!(form("x7", "1"), form("x7", "2"));
+        assert_ne!(form("x7", "1"), form("x7", "1\r\n--x7\r\n\r\n"));
+        let quoted = typed("Multipart/Form-Data; Boundary=\"b\"", "--b\r\n\r\n1\r\n--b--");
+        assert_eq!(quoted, typed("multipart/form-data;boundary=b", "--b\r\n\r\n1\r\n--b--"));
+    }
+
+    #[test]
+    fn the_type_counts_where_it_says_more_than_the_body() {
+        assert_eq!(typed("application/json; charset=utf-8", "{}"), typed("text/plain", "{ }"));
+        assert_ne!(typed("application/json", "{}"), typed("application/merge-patch+json", "{}"));
+        assert_eq!(typed("Text/Plain; charset=utf-8", "a"), typed("text/plain", "a"));
+        assert_ne!(typed("text/plain", "a"), typed("application/xml", "a"));
+    }
+
+    #[test]
+    fn method_path_and_query_count() {
+        let print = |method: &str, uri: &str| {
+            print(&method.parse().unwrap(), &uri.parse().unwrap(), "", b"").unwrap()
+        };
+        let post = print("POST", "/a?b=1");
+        for (method, uri) in [("PUT", "/a?b=1"), ("POST", "/a?b=2"), ("POST", "/A?b=1")] {
+            assert_ne!(print(method, uri), post, "{method} {uri}");
         }
     }
 
     #[test]
-    fn numbers_that_differ_stay_different() {
-        for (one, other) in [
-            ("9007199254740993", "9007199254740992"),
-            ("36893488147419103233", "36893488147419103232"),
-            ("[0.1]", "[0.10000000000000001]"),
-        ] {
-            assert_ne!(canonical(one.as_bytes()), canonical(other.as_bytes()));
-        }
+    fn doubled_members_are_refused_in_json_only() {
+        let parse = |content_type| {
+            let body = br#"[{"a":1,"b":{"a":1,"a":2}}]"#;
+            print(&Method::POST, &Uri::from_static("/a"), content_type, body).is_ok()
+        };
+        assert!(!parse("application/json") && !parse(""));
+        assert!(parse("text/plain"));
     }
 }

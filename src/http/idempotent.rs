@@ -1,25 +1,29 @@
 use std::sync::Arc;
-use std::time::Duration;
 
-use poem::http::StatusCode;
-use poem::{Endpoint, Middleware, Request, Response, Result};
+use poem::http::header::HeaderName;
+use poem::http::{Method, StatusCode};
+use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
 
-use crate::idempotency::{Begin, Scope};
+use crate::backend::{Clock, Error, ErrorKind};
+use crate::idempotency::{Begin, Scope, detached};
 use crate::session::SessionId;
 use crate::{Idempotency, Principal};
 
-use super::execute::{detached, execute};
+use super::age::Age;
+use super::execute::execute;
 use super::fingerprint::fingerprint;
 use super::key::idempotency_key;
-use super::{Problem, StoredResponse};
+use super::stored::Keeping;
+use super::{Problem, StoredResponse, unknown};
 
 /// Runs the handler once per idempotency key and answers every retry with the same response.
 ///
 /// A key belongs to one [`Principal`] and one route; the request must carry a principal, which
-/// [`BearerAuth`](super::BearerAuth) or [`LiveSession`](super::LiveSession) leave. The handler runs
-/// apart from the connection: if the client goes away it runs on, and the retry gets its answer.
-/// The lease is renewed while it runs. Request and response are held in memory: put a
-/// [`BodyLimit`](super::BodyLimit) before it.
+/// [`BearerAuth`](super::BearerAuth) or [`LiveSession`](super::LiveSession) leave. The same request
+/// means the same method, path, query and body, where JSON may differ in white space and in the
+/// order of members. The handler runs apart from the connection: if the client goes away it runs
+/// on, and the retry gets its answer. The lease is renewed while it runs. Requests that are safe
+/// (GET, HEAD, OPTIONS, TRACE) pass as they are.
 ///
 /// | situation | answer |
 /// | --- | --- |
@@ -27,32 +31,92 @@ use super::{Problem, StoredResponse};
 /// | the key was used for another request | 422 |
 /// | the same request is running | 409 with `Retry-After` |
 /// | done before | the same response, with `Idempotent-Replayed: true` |
-/// | a former run died and the policy is to refuse | 409, outcome unknown |
-/// | the store cannot answer | 503 with `Retry-After`; nothing was executed, or the retry finds out |
+/// | done before, with an answer too large to be kept | 410 with its digest and `Location` |
+/// | a former run failed and may not run again | its answer, with the member `"outcome": "unknown"` |
+/// | a former run died and may not run again | 409, outcome unknown |
+/// | the key is older than what is remembered, where [asked for](Self::refuse_old_keys) | 412 |
+/// | the store cannot answer, or the process shuts down | 503 with `Retry-After`; nothing was executed, or the retry finds out |
 ///
-/// Which responses are kept: all but those that say that nothing was executed (400, 401, 403, 408,
-/// 409, 413, 415, 422, 425, 429), after which the key is free again, and 5xx, after which the
-/// outcome is unknown: the key lapses at once, as it does after a panic. With
-/// [`OnLapse::TakeOver`](crate::idempotency::OnLapse::TakeOver), which says that the handler may
-/// run again, the next retry runs it; with [`OnLapse::Refuse`](crate::idempotency::OnLapse::Refuse)
-/// it is told. An answer that is too large to be kept counts as a 500.
+/// Which responses are kept is said by [`Outcome`](super::Outcome); whether a request whose
+/// outcome is unknown may run again, by [`OnLapse`](crate::idempotency::OnLapse).
 #[derive(Clone, Debug)]
 pub struct Idempotent {
     idempotency: Idempotency<StoredResponse>,
-    per_session: bool,
+    keys: Keys,
+    keeping: Arc<Keeping>,
+    request_len_max: usize,
+    age: Option<Age>,
+}
+
+/// Whose keys they are.
+#[derive(Clone, Copy, Debug)]
+enum Keys {
+    Principal,
+    Session,
+    Anybody,
 }
 
 impl Idempotent {
     /// Keys that belong to a principal and a route.
     pub fn new(idempotency: Idempotency<StoredResponse>) -> Self {
-        Self { idempotency, per_session: false }
+        let (keys, keeping) = (Keys::Principal, Arc::default());
+        Self { idempotency, keys, keeping, request_len_max: 1 << 20, age: None }
     }
 
     /// Keys that belong to a session besides: for what is done to the session itself. With a key
     /// that another session of the principal has used, the handler runs.
     #[must_use]
     pub fn per_session(self) -> Self {
-        Self { per_session: true, ..self }
+        Self { keys: Keys::Session, ..self }
+    }
+
+    /// Keys that belong to a route alone, for routes without log-in. Who guesses a key gets its
+    /// answer.
+    #[must_use]
+    pub fn anonymous(self) -> Self {
+        Self { keys: Keys::Anybody, ..self }
+    }
+
+    /// The longest request in bytes, 1 MiB unless set. Longer ones get 413.
+    #[must_use]
+    pub fn request_limit(self, request_len_max: usize) -> Self {
+        Self { request_len_max, ..self }
+    }
+
+    /// The longest response in bytes that is kept, 256 KiB unless set. Longer ones are delivered,
+    /// and a retry is told that they are gone.
+    #[must_use]
+    pub fn response_limit(mut self, body_len_max: usize) -> Self {
+        Arc::make_mut(&mut self.keeping).body_len_max = body_len_max;
+        self
+    }
+
+    /// Also replays this header, besides those that describe a body: `Content-Type`,
+    /// `Content-Language`, `Content-Encoding`, `Content-Disposition`, `Cache-Control`, `ETag`,
+    /// `Link`, `Location`, `Retry-After`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] for headers that a replay must not carry: credentials, cookies, and
+    /// what belongs to one connection or moment.
+    pub fn replay_header(mut self, name: HeaderName) -> crate::Result<Self> {
+        if !Keeping::allows(&name) {
+            let detail = format!("a replay must not carry {name}; leave it out");
+            return Err(Error::new(ErrorKind::Invalid, detail));
+        }
+        Arc::make_mut(&mut self.keeping).headers.push(name);
+        Ok(self)
+    }
+
+    /// Refuses new requests that say themselves that they are older than what is remembered,
+    /// instead of running again what may have been forgotten: 412. The age is that of a key which
+    /// is a UUID of version 7, and of the header `Repeatability-First-Sent` (OASIS Repeatable
+    /// Requests). This is the one place where a node's clock counts, and the client's: they may
+    /// be ten minutes apart.
+    #[must_use]
+    pub fn refuse_old_keys(self, clock: impl Clock) -> Self {
+        let age = Some(Age::new(clock, self.idempotency.retention()));
+        Self { age, ..self }
     }
 }
 
@@ -74,57 +138,90 @@ pub struct IdempotentEndpoint<E> {
 impl<E: Endpoint + 'static> Endpoint for IdempotentEndpoint<E> {
     type Output = Response;
 
-    async fn call(&self, mut request: Request) -> Result<Response> {
-        let key = idempotency_key(request.headers())?;
-        let scope = self.settings.scope(&request)?;
-        let body = request.take_body().into_bytes().await?;
-        let fingerprint = fingerprint(request.original_uri().query(), &body);
-        request.set_body(body);
-
-        let (idempotency, endpoint) = (self.settings.idempotency.clone(), self.inner.clone());
-        // On a task of its own, so that a client that goes away cuts off neither the handler nor
-        // the claim: nobody would hold it.
-        detached(async move {
-            match idempotency.begin(&scope, &key, &fingerprint).await? {
-                Begin::Acquired(claim) => execute(endpoint, request, claim, &idempotency).await,
-                Begin::Replay(answer) => Ok(answer.replay()),
-                Begin::InFlight { lease_left, .. } => Err(in_flight(lease_left)),
-                Begin::Mismatch => Err(key_reused()),
-                Begin::Lapsed { .. } | Begin::Indeterminate { .. } => Err(outcome_unknown()),
-            }
-        })
-        .await
-        .map_err(poem::Error::from)
+    async fn call(&self, request: Request) -> Result<Response> {
+        if [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(request.method()) {
+            return self.inner.call(request).await.map(IntoResponse::into_response);
+        }
+        let answer = self.settings.answer(request, self.inner.clone()).await?;
+        Ok(answer)
     }
 }
 
 impl Idempotent {
+    async fn answer<E: Endpoint + 'static>(
+        &self,
+        mut request: Request,
+        endpoint: Arc<E>,
+    ) -> Result<Response> {
+        let key = idempotency_key(request.headers())?;
+        let scope = self.scope(&request)?;
+        let body = request.take_body().into_bytes_limit(self.request_len_max).await?;
+        let fingerprint = fingerprint(&request, &body)?;
+        request.set_body(body);
+        let too_old = self.age.as_ref().is_some_and(|age| age.is_over(&key, request.headers()));
+
+        let (idempotency, keeping) = (self.idempotency.clone(), self.keeping.clone());
+        // On a task of its own, so that a client that goes away cuts off neither the handler nor
+        // the claim: nobody would hold it.
+        let task = detached(async move {
+            let _entered = idempotency.enter()?;
+            let (begin, sent) = idempotency.begin_waiting(&scope, &key, &fingerprint).await?;
+            match begin {
+                Begin::Acquired(claim) if too_old && claim.attempt() == 1 => {
+                    let _released = claim.release().await?;
+                    Err(key_too_old())
+                }
+                Begin::Acquired(claim) => {
+                    execute(endpoint, request, (claim, sent), &idempotency, keeping).await
+                }
+                Begin::Replay(answer) => Ok(answer.replay()),
+                Begin::InFlight { lease_left, .. } => Err(unknown::in_flight(lease_left)),
+                Begin::Mismatch => Err(key_reused()),
+                Begin::Lapsed { .. } => Err(unknown::lapsed()),
+                Begin::Indeterminate { reason, answer } => Ok(unknown::outcome(reason, answer)),
+            }
+        });
+        let answer = task.await.unwrap_or_else(|_cut_off| Err(unknown::broken()));
+        answer.map_err(poem::Error::from)
+    }
+
     fn scope(&self, request: &Request) -> std::result::Result<Scope, Problem> {
+        let route = format!("{} {}", request.method(), request.original_uri().path());
+        let session = request.extensions().get::<SessionId>();
+        let route = match self.keys {
+            Keys::Anybody => return Ok(Scope::anonymous(&route)),
+            Keys::Principal => route,
+            Keys::Session => {
+                format!("{route} {}", session.ok_or_else(Problem::unauthenticated)?.digest())
+            }
+        };
         let principal = request.extensions().get::<Principal>();
-        let principal = principal.ok_or_else(Problem::unauthenticated)?;
-        let mut route = format!("{} {}", request.method(), request.original_uri().path());
-        if self.per_session {
-            let id =
-                request.extensions().get::<SessionId>().ok_or_else(Problem::unauthenticated)?;
-            route = format!("{route} {}", id.digest());
-        }
+        let principal = principal.ok_or_else(|| match session {
+            Some(_) => scope_unverified(),
+            None => Problem::unauthenticated(),
+        })?;
         Ok(Scope::of(principal, &route))
     }
-}
-
-pub(super) fn in_flight(lease_left: Duration) -> Problem {
-    let detail = "the same request is still executing; try again later with the same key";
-    Problem::new(StatusCode::CONFLICT, detail).kind("in-progress").retry_after(lease_left)
 }
 
 fn key_reused() -> Problem {
     let detail = "this idempotency key was used for another request; use a new key for a new \
                   request, and repeat a request unchanged";
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).kind("key-reused")
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+        .kind("key-reused")
+        .member("retryable", false)
 }
 
-fn outcome_unknown() -> Problem {
-    let detail = "an earlier run of this request did not finish and may have had effects; it is \
-                  not run again; look at what it changed before you use a new key";
-    Problem::new(StatusCode::CONFLICT, detail).kind("outcome-unknown")
+fn key_too_old() -> Problem {
+    let detail = "this request is older than what is remembered, so it cannot be told whether it \
+                  was executed; it was not executed now; look before you use a new key";
+    Problem::new(StatusCode::PRECONDITION_FAILED, detail)
+        .kind("key-too-old")
+        .member("retryable", false)
+}
+
+/// Two users must not share a namespace.
+fn scope_unverified() -> Problem {
+    let detail = "it is not known whose request this is; log in as a user";
+    Problem::new(StatusCode::FORBIDDEN, detail).kind("scope-unverified").member("retryable", false)
 }

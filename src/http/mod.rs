@@ -13,9 +13,11 @@
 //! Every error is a [`Problem`] (RFC 9457). Handlers take what the middlewares left with
 //! [`poem::web::Data`].
 
+mod age;
 mod auth;
 mod body;
 mod carrier;
+mod canonical;
 mod cookie;
 mod cookie_builder;
 mod cookie_session;
@@ -27,13 +29,14 @@ mod key;
 mod problem;
 mod session;
 mod stored;
+mod unknown;
 
 pub use auth::{BearerAuth, BearerAuthEndpoint, CookieAuth, CookieAuthEndpoint};
 pub use body::{BodyLimit, BodyLimitEndpoint, JsonBody};
 pub use cookie::SessionCookie;
 pub use cookie_builder::{SameSite, SessionCookieBuilder};
 pub use cookie_session::{CookieSession, CookieSessionEndpoint};
-pub use execute::Execution;
+pub use execute::{Execution, Outcome, Responded};
 pub use health::{HealthReport, HealthStatus, health};
 pub use idempotent::{Idempotent, IdempotentEndpoint};
 pub use problem::Problem;

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use poem::http::{StatusCode, header};
 use poem::{IntoResponse, PathPattern, Response};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tracing::{error, warn};
 
 use crate::backend::{Error, ErrorKind, Retry};
@@ -27,12 +27,21 @@ pub struct Problem {
     retry_after: Option<Duration>,
     /// The value of `WWW-Authenticate`.
     challenge: Option<&'static str>,
+    /// Besides those that every problem has.
+    members: Vec<(&'static str, Value)>,
 }
 
 impl Problem {
     /// A problem whose title is the status's own; `detail` is for the person who reads it.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, kind: None, detail: detail.into(), retry_after: None, challenge: None }
+        Self {
+            status,
+            kind: None,
+            detail: detail.into(),
+            retry_after: None,
+            challenge: None,
+            members: Vec::new(),
+        }
     }
 
     /// The last part of its `type`, which is `urn:steadfast:problem:KIND`; `about:blank` without.
@@ -46,6 +55,14 @@ impl Problem {
     #[must_use]
     pub fn retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
+        self
+    }
+
+    /// One more member of the document, for programs. Those that every problem has stay as they
+    /// are.
+    #[must_use]
+    pub fn member(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.members.push((name, value.into()));
         self
     }
 
@@ -112,7 +129,13 @@ impl poem::error::ResponseError for Problem {
             |kind| format!("urn:steadfast:problem:{kind}"),
         );
         let status = self.status.as_u16();
-        let body = json!({ "type": kind, "status": status, "title": title, "detail": self.detail });
+        let own = json!({ "type": kind, "status": status, "title": title, "detail": self.detail });
+        let body = self.members.iter().map(|(name, value)| (*name, value));
+        let own = own.as_object().into_iter().flatten();
+        let body: Map<String, Value> = body
+            .chain(own.map(|(name, value)| (name.as_str(), value)))
+            .map(|(name, value)| (name.to_owned(), value.clone()))
+            .collect();
         let mut response = Response::builder()
             .status(self.status)
             .content_type("application/problem+json")
@@ -123,7 +146,7 @@ impl poem::error::ResponseError for Problem {
         if let Some(challenge) = self.challenge {
             response = response.header(header::WWW_AUTHENTICATE, challenge);
         }
-        response.body(body.to_string())
+        response.body(Value::Object(body).to_string())
     }
 }
 

@@ -1,0 +1,241 @@
+//! One run a key, whatever the client, the store and the clock do meanwhile.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use poem::endpoint::make;
+use poem::http::{Method, StatusCode, header};
+use poem::{EndpointExt, Request};
+use steadfast::backend::ManualClock;
+use steadfast::http::{Idempotent, StoredResponse};
+use steadfast::idempotency::OnLapse;
+use steadfast::session::SessionId;
+use steadfast::{Idempotency, Principal};
+
+use crate::fault::Fault;
+use crate::{LEASE, app, call, idempotency, is_replay, keyed, post, problem, store, text};
+
+#[tokio::test]
+async fn a_store_that_is_out_means_503_and_no_run() {
+    let (faulty, store, _clock) = store();
+    let runs = Arc::new(AtomicU32::new(0));
+    let app = app(&store, OnLapse::Refuse, &runs);
+    faulty.fail_next(&[Fault::Cut]);
+    let response = call(&app, post("200")).await;
+    assert_eq!(
+        (response.status(), runs.load(Ordering::SeqCst)),
+        (StatusCode::SERVICE_UNAVAILABLE, 0)
+    );
+    assert!(response.headers().contains_key(header::RETRY_AFTER));
+    assert_eq!(call(&app, post("200")).await.status(), 200);
+}
+
+/// An answer that is not kept is not given: the retry could get another one.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_cannot_be_kept_is_not_given() {
+    let (faulty, store, clock) = store();
+    let runs = Arc::new(AtomicU32::new(0));
+    let app = app(&store, OnLapse::Refuse, &runs);
+    // The claim passes, its completion does not, however often it is tried.
+    faulty.fail_next(&[Fault::Cut; 100]);
+    faulty.fail_after(1, Fault::Cut);
+    let begun = tokio::time::Instant::now();
+    let response = call(&app, post("200")).await;
+    assert_eq!((response.status().as_u16(), runs.load(Ordering::SeqCst)), (503, 1));
+    assert!(begun.elapsed() <= Duration::from_secs(2));
+    // When the store is back it holds a lapsed claim, and the default is to refuse.
+    while call(&app, post("200")).await.status() == 503 {}
+    clock.advance(LEASE);
+    let retry = call(&app, post("200")).await;
+    assert_eq!((retry.status().as_u16(), runs.load(Ordering::SeqCst)), (409, 1));
+    assert_eq!(problem(retry).await["outcome"], "unknown");
+}
+
+/// A client that goes away while the key is being claimed must not leave a key that nobody holds.
+#[tokio::test]
+async fn a_client_that_leaves_does_not_stop_the_run() {
+    for polls in 0..4 {
+        let (_faulty, store, _clock) = store();
+        let runs = Arc::new(AtomicU32::new(0));
+        let app = app(&store, OnLapse::Refuse, &runs);
+        {
+            let mut left = std::pin::pin!(call(&app, post("200")));
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            for _poll in 0..polls {
+                assert!(left.as_mut().poll(&mut context).is_pending());
+            }
+        }
+        // The run that goes on ends within a few turns; a key that nobody holds never does.
+        let mut retry = call(&app, post("200")).await;
+        for _turn in 0..100 {
+            if retry.status() != 409 {
+                break;
+            }
+            retry = call(&app, post("200")).await;
+        }
+        assert_eq!((retry.status().as_u16(), runs.load(Ordering::SeqCst)), (200, 1), "{polls}");
+    }
+}
+
+/// The handler takes a hundred leases, on a paused clock; the store's clock goes along.
+#[tokio::test(start_paused = true)]
+async fn the_lease_is_renewed_while_the_handler_runs() {
+    let (_faulty, store, clock) = store();
+    let lease = Duration::from_secs(3);
+    let idempotency = Idempotency::<StoredResponse>::builder(&store).lease(lease);
+    let idempotency = idempotency.on_lapse(OnLapse::TakeOver).build().unwrap();
+    let alice = Principal::new("alice").unwrap();
+    let runs = Arc::new(AtomicU32::new(0));
+    let counted = runs.clone();
+    let slow = make(move |_request| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async { tokio::time::sleep(Duration::from_secs(300)).await }
+    });
+    let app = slow.with(Idempotent::new(idempotency)).before(move |mut request: Request| {
+        request.extensions_mut().insert(alice.clone());
+        async { Ok(request) }
+    });
+    let app = Arc::new(app);
+    let first = tokio::spawn({
+        let app = app.clone();
+        async move { call(&*app, post("200")).await.status() }
+    });
+    for _second in 0..200 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(call(&*app, post("200")).await.status(), 409);
+    }
+    assert_eq!(first.await.unwrap(), 200);
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
+
+/// Not a constant: what is left of the lease, rounded up.
+#[tokio::test]
+async fn a_retry_in_flight_is_told_how_long_at_most() {
+    let (_faulty, store, clock) = store();
+    let idempotency = idempotency(&store, OnLapse::Refuse);
+    let app = make(|_request| std::future::pending::<()>()).with(Idempotent::new(idempotency));
+    let app = Arc::new(app);
+    let hangs = app.clone();
+    let hanging = tokio::spawn(async move { call(&*hangs, keyed("k").finish()).await.status() });
+    while call(&*app, keyed("k").body("other")).await.status() != 422 {
+        tokio::task::yield_now().await;
+    }
+    for (advance_ms, retry_after) in [(0, "60"), (1, "60"), (59_000, "1"), (998, "1")] {
+        clock.advance(Duration::from_millis(advance_ms));
+        let retry = call(&*app, keyed("k").finish()).await;
+        assert_eq!(retry.status(), 409);
+        assert_eq!(retry.headers()[header::RETRY_AFTER], retry_after);
+        let problem = problem(retry).await;
+        assert_eq!((&problem["outcome"], &problem["retryable"]), (&"pending".into(), &true.into()));
+    }
+    hanging.abort();
+}
+
+/// A retry under a refreshed token is the same user's; another user's never is.
+#[tokio::test]
+async fn a_key_belongs_to_the_principal_and_not_to_the_credential() {
+    let (_faulty, store, _clock) = store();
+    let idempotency = Idempotent::new(idempotency(&store, OnLapse::Refuse));
+    let app = make(|_request| async { "done" }).with(idempotency);
+    assert!(!is_replay(&call(&app, keyed("k").header("authorization", "old").finish()).await));
+    assert!(is_replay(&call(&app, keyed("k").header("authorization", "new").finish()).await));
+    let bob = keyed("k").extension(Principal::new("bob").unwrap()).finish();
+    assert!(!is_replay(&call(&app, bob).await));
+}
+
+#[tokio::test]
+async fn credentials_without_a_principal_share_no_namespace() {
+    let (_faulty, store, _clock) = store();
+    let sessions = steadfast::Sessions::<()>::builder(&store).build().unwrap();
+    let id: SessionId = sessions.create(()).await.unwrap().id;
+    let once = Idempotent::new(idempotency(&store, OnLapse::Refuse));
+    let app = make(|_request| async { "done" }).with(once.clone());
+    let request = || Request::builder().method(Method::POST).header("idempotency-key", "k");
+    assert_eq!(call(&app, request().finish()).await.status(), 401);
+    let refused = call(&app, request().extension(id).finish()).await;
+    assert_eq!(refused.status(), 403);
+    assert!(text(refused).await.contains("scope-unverified"));
+
+    let open = make(|_request| async { "done" }).with(once.anonymous());
+    assert!(!is_replay(&call(&open, request().finish()).await));
+    assert!(is_replay(&call(&open, request().finish()).await));
+}
+
+#[tokio::test]
+async fn safe_requests_need_no_key_and_leave_none() {
+    let (faulty, store, _clock) = store();
+    let once = Idempotent::new(idempotency(&store, OnLapse::Refuse));
+    let app = make(|_request| async { "done" }).with(once);
+    for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
+        let request = Request::builder().method(method).finish();
+        assert_eq!((call(&app, request).await.status().as_u16(), faulty.trips()), (200, 0));
+    }
+    assert_eq!(call(&app, Request::builder().method(Method::PUT).finish()).await.status(), 400);
+}
+
+#[tokio::test]
+async fn a_request_that_is_too_long_or_doubts_itself_is_not_executed() {
+    let (faulty, store, _clock) = store();
+    let once = Idempotent::new(idempotency(&store, OnLapse::Refuse)).request_limit(30);
+    let app = make(|_request| async { "done" }).with(once);
+    assert_eq!(call(&app, keyed("k").body("x".repeat(31))).await.status(), 413);
+    let doubled = call(&app, keyed("k").body(r#"{"qty":1,"qty":2}"#)).await;
+    assert_eq!((doubled.status().as_u16(), faulty.trips()), (400, 0));
+    assert!(text(doubled).await.contains("bad-json"));
+    assert_eq!(call(&app, keyed("k").body("x".repeat(30))).await.status(), 200);
+}
+
+/// What was forgotten is not run again, and what is remembered is still answered.
+#[tokio::test]
+async fn a_request_older_than_the_retention_is_refused_where_asked_for() {
+    let (_faulty, store, clock) = store();
+    let runs = Arc::new(AtomicU32::new(0));
+    let once = |node: &ManualClock| {
+        let idempotency = Idempotency::<StoredResponse>::builder(&store);
+        let idempotency = idempotency.retention(Duration::from_secs(7_200)).build().unwrap();
+        let runs = runs.clone();
+        let handler = make(move |_request| {
+            runs.fetch_add(1, Ordering::SeqCst);
+            async { "done" }
+        });
+        handler.with(Idempotent::new(idempotency).refuse_old_keys(node.clone()))
+    };
+    // The node's clock is the store's, here.
+    let app = once(&clock);
+    let made_ms = 1_700_000_000_000_u64;
+    let uuid = format!("{:08x}-{:04x}-7cc3-98c4-dc0c0c07398f", made_ms >> 16, made_ms & 0xffff);
+    let dated = || keyed("k").header("repeatability-first-sent", "Tue, 14 Nov 2023 22:13:20 GMT");
+    for request in [keyed(&uuid).finish(), dated().finish()] {
+        assert_eq!(call(&app, request).await.status(), 200);
+    }
+    clock.advance(Duration::from_secs(7_100));
+    for request in [keyed(&uuid).finish(), dated().finish()] {
+        assert!(is_replay(&call(&app, request).await), "it is remembered");
+    }
+    clock.advance(Duration::from_secs(100));
+    for request in [keyed(&uuid).finish(), dated().finish()] {
+        let refused = call(&app, request).await;
+        assert_eq!(refused.status(), StatusCode::PRECONDITION_FAILED);
+        assert!(text(refused).await.contains("key-too-old"));
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+    assert_eq!(call(&app, keyed("ageless").finish()).await.status(), 200);
+
+    // A node whose clock is ten minutes behind refuses them, too.
+    let behind = ManualClock::at_us((made_ms + 6_600_000) * 1_000);
+    assert_eq!(call(&once(&behind), keyed(&uuid).finish()).await.status(), 412);
+}
+
+#[tokio::test]
+async fn a_service_that_shuts_down_begins_nothing_new() {
+    let (_faulty, store, _clock) = store();
+    let idempotency = idempotency(&store, OnLapse::Refuse);
+    let app = make(|_request| async { "done" }).with(Idempotent::new(idempotency.clone()));
+    assert_eq!(call(&app, keyed("k").finish()).await.status(), 200);
+    assert!(idempotency.shutdown(Duration::ZERO).await);
+    let refused = call(&app, keyed("another").finish()).await;
+    assert_eq!(refused.status(), 503);
+    assert!(refused.headers().contains_key(header::RETRY_AFTER));
+}
