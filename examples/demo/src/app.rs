@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Route, get, post};
 use serde::{Deserialize, Serialize};
-use steadfast::http::{BearerAuth, BodyLimit, Idempotent, LiveSession, Problem};
+use steadfast::backend::Transactions;
+use steadfast::http::{BearerAuth, BodyLimit, Idempotent, LiveSession, Problem, StoredResponse};
 use steadfast::idempotency::OnLapse;
 use steadfast::token::Key;
 use steadfast::{Idempotency, Sessions, State, Store, Tokens};
@@ -24,13 +25,28 @@ impl State for Visit {
 
 const BODY_LEN_MAX: usize = 64 * 1024;
 
+/// What runs once a key. The checkout commits with its answer, and what is added to a cart knows
+/// its execution: both may run again.
+pub(crate) fn idempotency(store: &Store, config: &Config) -> steadfast::Result<Once> {
+    Idempotency::builder(store)
+        .lease(config.idempotency_lease)
+        .retention(config.idempotency_retention)
+        .on_lapse(OnLapse::TakeOver)
+        .requires("transactions", |store| store.transactions >= Transactions::SameGroup)
+        .build()
+}
+
+pub(crate) type Once = Idempotency<StoredResponse>;
+
 /// The whole service as one endpoint.
 pub(crate) fn build(
     store: &Store,
+    idempotency: &Once,
     config: &Config,
     jwt_secret: &[u8],
 ) -> Result<impl Endpoint + use<>, String> {
-    let parts = Parts::new(store, config, jwt_secret).map_err(|error| error.to_string())?;
+    let parts = Parts::new(store, idempotency, config, jwt_secret);
+    let parts = parts.map_err(|error| error.to_string())?;
     let route = Route::new()
         .at("/", get(routes::show_page))
         .at("/livez", get(routes::livez))
@@ -67,16 +83,15 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(store: &Store, config: &Config, jwt_secret: &[u8]) -> steadfast::Result<Self> {
+    fn new(
+        store: &Store,
+        idempotency: &Once,
+        config: &Config,
+        jwt_secret: &[u8],
+    ) -> steadfast::Result<Self> {
         let sessions = Sessions::<Visit>::builder(store)
             .idle(config.session_idle)
             .absolute(config.session_absolute)
-            .build()?;
-        // A handler that runs twice has its effect once, since the shop knows the execution.
-        let idempotency = Idempotency::<steadfast::http::StoredResponse>::builder(store)
-            .lease(config.idempotency_lease)
-            .retention(config.idempotency_retention)
-            .on_lapse(OnLapse::TakeOver)
             .build()?;
         // No other service has the demo's tokens, so there is nobody to tell it from.
         let tokens = Tokens::builder(&config.token_issuer, Key::hs256(jwt_secret)?)
@@ -84,7 +99,7 @@ impl Parts {
             .leeway(Duration::ZERO)
             .life_max(config.session_absolute + routes::CLOCKS_APART_MAX)
             .build()?;
-        Ok(Self { tokens, sessions, idempotent: Idempotent::new(idempotency) })
+        Ok(Self { tokens, sessions, idempotent: Idempotent::new(idempotency.clone()) })
     }
 
     /// For whoever has a live session.

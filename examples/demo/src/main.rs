@@ -13,7 +13,7 @@ use std::time::Duration;
 use poem::Server;
 use poem::listener::{Acceptor, Listener, TcpListener};
 use steadfast::Store;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::config::Config;
 
@@ -43,7 +43,9 @@ async fn run() -> Result<(), String> {
         Some(secret) => secret.clone(),
         None => secret::kept_or_random(&config.state_url)?,
     };
-    let app = app::build(&store, &config, &jwt_secret)?;
+    let idempotency = app::idempotency(&store, &config);
+    let idempotency = idempotency.map_err(|error| format!("{}: {error}", config.state_var))?;
+    let app = app::build(&store, &idempotency, &config, &jwt_secret)?;
 
     for bound in acceptor.local_addr() {
         if let Some(bound) = bound.as_socket_addr() {
@@ -53,6 +55,10 @@ async fn run() -> Result<(), String> {
     let serve = Server::new_with_acceptor(acceptor);
     let serve = serve.run_with_graceful_shutdown(app, shutdown(), Some(Duration::from_secs(10)));
     serve.await.map_err(|error| format!("the server stopped: {error}"))?;
+    // Handlers outlive their connections.
+    if !idempotency.shutdown(Duration::from_secs(5)).await {
+        warn!("some handlers were cut off");
+    }
     store.close().await.map_err(|error| error.to_string())
 }
 

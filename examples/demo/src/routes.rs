@@ -10,10 +10,10 @@ use poem::{IntoResponse, Response, Result, handler};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use steadfast::http::{Execution, HealthReport, JsonBody, Problem, SessionCookie};
+use steadfast::http::{Execution, HealthReport, JsonBody, Problem, Responded, SessionCookie};
 use steadfast::session::Session;
 use steadfast::token::Claims;
-use steadfast::{Principal, Sessions, Store, Tokens};
+use steadfast::{Error, ErrorKind, Principal, Sessions, Store, Tokens};
 
 use crate::app::Visit;
 use crate::shop::{Item, Shop};
@@ -145,7 +145,7 @@ pub(crate) async fn add_item(
         return Err(bad_request(&format!("qty is {}; allowed is 1 to {QTY_MAX}", new.qty)));
     }
     let item = Item { sku: new.sku, qty: new.qty };
-    let added = shop.add(principal, &item, &execution.effect_id).await;
+    let added = shop.add(principal, &item, execution.effect_id()).await;
     let (cart, version) = added.map_err(Problem::from)?;
     Ok(cart_answer(StatusCode::CREATED, &cart, version))
 }
@@ -172,10 +172,28 @@ pub(crate) async fn check_out(
     if !body.is_empty() && serde_json::from_slice::<IgnoredAny>(&body).is_err() {
         return Err(bad_request("the body is not JSON; a checkout needs none"));
     }
-    let order = shop.check_out(principal, &execution.effect_id).await.map_err(Problem::from)?;
-    tokio::time::sleep(Duration::from_millis(delay_ms)).await;
-    Ok(answer(StatusCode::CREATED, &order))
+    let order_id = execution.effect_id();
+    if delay_ms > 0 {
+        // To show what can happen between an effect and its answer, they are made apart here. What
+        // holds them together then is the order's id, by which a second run finds it.
+        shop.check_out(principal, order_id).await.map_err(Problem::from)?;
+        tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+    }
+    // The order and its answer are one commit. Each refusal is a change that somebody else made.
+    for _attempt in 0..ATTEMPTS_MAX {
+        let planned = shop.plan_check_out(principal, order_id).await;
+        let (order, change) = planned.map_err(Problem::from)?;
+        let response = answer(StatusCode::CREATED, &order);
+        match execution.complete_with(response, change.into_iter().collect()).await? {
+            Responded::Response(response) => return Ok(response),
+            Responded::Refused { .. } => {}
+        }
+    }
+    let detail = "the cart changes all the time; try again";
+    Err(Problem::from(Error::new(ErrorKind::Contended, detail)).into())
 }
+
+const ATTEMPTS_MAX: usize = 256;
 
 #[handler]
 pub(crate) async fn list_orders(

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
-use steadfast::backend::{Key, Version};
+use steadfast::backend::{Condition, Key, Version, Write};
 use steadfast::store::Updated;
 use steadfast::{Principal, Result, State, Store};
 
@@ -48,6 +48,17 @@ impl Account {
             None => self.cart.push(item.clone()),
         }
     }
+
+    fn check_out(&mut self, order_id: &str) -> Order {
+        if let Some(order) = self.orders.iter().find(|order| order.id == order_id) {
+            return order.clone();
+        }
+        let items = std::mem::take(&mut self.cart);
+        let total_qty = items.iter().fold(0, |sum: u64, item| sum.saturating_add(item.qty));
+        let order = Order { id: order_id.to_owned(), items, total_qty };
+        self.orders.push(order.clone());
+        order
+    }
 }
 
 /// The accounts in a store.
@@ -86,17 +97,29 @@ impl Shop {
     /// Turns the cart into the order with this id; the order that is there already if this was
     /// done before.
     pub(crate) async fn check_out(&self, customer: &Principal, order_id: &str) -> Result<Order> {
-        let ordered = self.update(customer, |account| {
-            if let Some(order) = account.orders.iter().find(|order| order.id == order_id) {
-                return order.clone();
-            }
-            let items = std::mem::take(&mut account.cart);
-            let total_qty = items.iter().fold(0, |sum: u64, item| sum.saturating_add(item.qty));
-            let order = Order { id: order_id.to_owned(), items, total_qty };
-            account.orders.push(order.clone());
-            order
-        });
+        let ordered = self.update(customer, |account| account.check_out(order_id));
         ordered.await.map(|updated| updated.output)
+    }
+
+    /// The same, not yet made: the order, and the change that makes it, if one is needed, unless
+    /// somebody changes the account before.
+    pub(crate) async fn plan_check_out(
+        &self,
+        customer: &Principal,
+        order_id: &str,
+    ) -> Result<(Order, Option<Write>)> {
+        let key = self.key(customer)?;
+        let found = self.0.get::<Account>(&key).await?;
+        let (mut account, only_if) = match found {
+            Some(found) => (found.value, Condition::VersionIs(found.version)),
+            None => (Account::default(), Condition::Absent),
+        };
+        let orders = account.orders.len();
+        let order = account.check_out(order_id);
+        if account.orders.len() == orders {
+            return Ok((order, None));
+        }
+        Ok((order, Some(self.0.put(&key, &account)?.only_if(only_if))))
     }
 
     async fn update<R>(
