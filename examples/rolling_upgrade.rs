@@ -57,8 +57,9 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     new.update(&id, |visit| visit.language = Some("fr".to_owned())).await?;
 
     // Somebody starts it again: it says what it cannot read, and destroys nothing.
-    let error = old.load(&id).await.expect_err("it is newer");
-    println!("the old build says: {error}");
+    if let Err(error) = old.load(&id).await {
+        println!("the old build says: {error}");
+    }
     let language = new.load(&id).await?.and_then(|session| session.state.language);
     println!("and nothing is lost: {language:?}");
     Ok(())

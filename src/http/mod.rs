@@ -16,8 +16,8 @@
 mod age;
 mod auth;
 mod body;
-mod carrier;
 mod canonical;
+mod carrier;
 mod cookie;
 mod cookie_builder;
 mod cookie_session;

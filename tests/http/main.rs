@@ -7,19 +7,19 @@
 mod fault;
 
 mod bearer;
+mod commit;
 mod cookie;
 mod cookie_session;
-mod session_end;
-mod session_handle;
-mod session_outage;
-mod session_rotation;
-mod site;
-mod commit;
 mod health;
 mod once;
 mod outcome;
 mod replay;
 mod session;
+mod session_end;
+mod session_handle;
+mod session_outage;
+mod session_rotation;
+mod site;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
