@@ -1,6 +1,6 @@
 //! How sessions end, and the list of those that have not.
 
-use crate::backend::{Condition, Result, Transacted, Write};
+use crate::backend::{Condition, Result, Transacted, Write, Written};
 use crate::store;
 use crate::{Principal, State};
 
@@ -112,32 +112,44 @@ impl<T: State> Sessions<T> {
         principal: &Principal,
         current: Option<&SessionId>,
     ) -> Result<Vec<Device>> {
-        let (mut roster, _) = self.roster(&principal.group(), &[]).await?;
-        let live = self.drop_dead(&mut roster).await?;
-        self.forget_dead(&roster, principal).await;
         let current = current.map(SessionId::digest);
-        let devices = roster.list.devices.into_iter().zip(&live);
-        let devices = devices.map(|(device, opened)| {
-            let whole = opened.carried.limit.map_or(self.absolute, |limit| limit.life);
-            Device {
-                age: whole.as_duration().saturating_sub(opened.limit_left.unwrap_or_default()),
-                idle_left: self.idle_left(opened, false),
-                current: current.as_ref() == Some(&device.digest),
-                short_id: device.short_id,
-                label: device.label,
+        for _attempt in 0..ATTEMPTS_MAX {
+            let (mut roster, _) = self.roster(&principal.group(), &[]).await?;
+            let live = self.drop_dead(&mut roster).await?;
+            // What is not there may go on under an id that the list got after it was read.
+            if !self.forget_dead(&roster, principal).await {
+                continue;
             }
-        });
-        Ok(devices.collect())
+            let devices = roster.list.devices.into_iter().zip(&live);
+            let devices = devices.map(|(device, opened)| {
+                let whole = opened.carried.limit.map_or(self.absolute, |limit| limit.life);
+                Device {
+                    age: whole.as_duration().saturating_sub(opened.limit_left.unwrap_or_default()),
+                    idle_left: self.idle_left(opened, false),
+                    current: current.as_ref() == Some(&device.digest),
+                    short_id: device.short_id,
+                    label: device.label,
+                }
+            });
+            return Ok(devices.collect());
+        }
+        Err(store::contended(ATTEMPTS_MAX))
     }
 
     /// Takes dead sessions off the stored list. If that fails, the next look at it tries again.
-    async fn forget_dead(&self, roster: &Roster, principal: &Principal) {
+    /// False if somebody has changed the list since it was read.
+    async fn forget_dead(&self, roster: &Roster, principal: &Principal) -> bool {
         if roster.over.is_empty() {
-            return;
+            return true;
         }
-        let Ok(write) = self.list_write(roster) else { return };
-        if self.store.write(write).await.is_ok_and(|written| written.is_applied()) {
-            self.tell_of(Happening::Expired, &roster.over, Some(principal.name()));
+        let Ok(write) = self.list_write(roster) else { return true };
+        match self.store.write(write).await {
+            Ok(Written::Applied { .. }) => {
+                self.tell_of(Happening::Expired, &roster.over, Some(principal.name()));
+                true
+            }
+            Ok(Written::Refused { .. }) => false,
+            Err(_failed) => true,
         }
     }
 }
