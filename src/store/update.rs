@@ -161,13 +161,16 @@ impl Store {
             Err(error) if error.is_ambiguous() => error,
             answer => return answer,
         };
-        let again = self.transact(writes).await.map_err(|_again| error)?;
-        if let Transacted::Refused { .. } = again
-            && let Some(entry) = self.entry(&born).await?
-        {
-            return Ok(Transacted::Applied { versions: vec![Some(entry.version)] });
+        match self.transact(writes).await {
+            Ok(Transacted::Refused { index, current }) => match self.entry(&born).await {
+                Ok(Some(entry)) => Ok(Transacted::Applied { versions: vec![Some(entry.version)] }),
+                Ok(None) => Ok(Transacted::Refused { index, current }),
+                // Only that tells what became of the first one.
+                Err(_unseen) => Err(error),
+            },
+            Ok(applied) => Ok(applied),
+            Err(_again) => Err(error),
         }
-        Ok(again)
     }
 
     /// Whether the backend can make these writes together.
