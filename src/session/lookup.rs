@@ -68,7 +68,7 @@ impl<T: State> Sessions<T> {
     }
 
     /// Judges a signed-in session by its principal's record. Without that the session counts as
-    /// ended: fail safe.
+    /// revoked: fail safe. If it has also expired, that is what is told.
     pub(super) fn judge_owned(
         &self,
         key: &Key,
@@ -77,10 +77,7 @@ impl<T: State> Sessions<T> {
         user: Option<&Entry>,
     ) -> Result<Verdict> {
         let user = user.map(|user| self.store.open::<UserHead>(user_key, user)).transpose()?;
-        match user.flatten() {
-            Some(user) => self.judge(key, entry, Some(user.head.generation)),
-            None => Ok(Verdict::Ended(entry.map_or(Ended::Missing, |_entry| Ended::Revoked))),
-        }
+        self.judge(key, entry, user.flatten().map(|user| user.head.generation))
     }
 
     /// Judges a session, given the generation that sessions of its principal have now; `None` for
