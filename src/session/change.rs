@@ -134,6 +134,8 @@ fn fate_of(mark: u64, seen: &Verdict, now: &Verdict) -> Fate {
         {
             Fate::Lost
         }
+        // It may have been made, and have gone on under the new id.
+        (_, Verdict::Ended(Ended::RotatedOut)) => Fate::Unknown,
         // Whatever it was, the session is over.
         (_, Verdict::Ended(_)) => Fate::Lost,
         _ => Fate::Unknown,
