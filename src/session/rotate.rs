@@ -9,7 +9,7 @@ use crate::store;
 use super::lookup::Verdict;
 use super::record::{Live, Successor};
 use super::sign_in::ATTEMPTS_MAX;
-use super::{Edit, Ended, Happening, Session, SessionError, SessionId, Sessions};
+use super::{Edit, Found, Happening, Session, SessionError, SessionId, Sessions};
 
 /// Why a session gets a new id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +70,10 @@ impl<T: State> Sessions<T> {
             };
             if moved && rotation == Rotation::Renewal {
                 self.edit(&old, edit).await?;
-                let found = self.find(&old).await?.live();
-                return found.ok_or(SessionError::Gone(Ended::Missing));
+                return match self.find(&old).await? {
+                    Found::Live(session) => Ok(session),
+                    Found::Ended(ended) => Err(SessionError::Gone(ended)),
+                };
             }
             let (new, state) = (old.next()?, opened.value::<T>()?);
             let mut writes = Vec::new();
