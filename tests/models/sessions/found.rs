@@ -1,0 +1,84 @@
+//! Histories that the model has found to go wrong, as short as they came.
+
+use crate::link::Fate;
+use crate::place::{Engine, Place};
+
+use super::generate::{Advance, Run, Step, Verb};
+use super::run::History;
+
+fn run(verb: Verb) -> Run {
+    Run { verb, id: 0, who: 0, refuses: false, fates: Vec::new(), drop_after: None }
+}
+
+fn alone(verb: Verb) -> Step {
+    Step::Together { runs: vec![run(verb)], picks: Vec::new() }
+}
+
+#[track_caller]
+fn assert_explained(steps: &[Step]) {
+    for engine in [Engine::Memory, Engine::Redb, Engine::Sled] {
+        let outcome = History::check(&Place::of(engine), steps);
+        assert!(outcome.is_ok(), "{engine:?}: {}", outcome.unwrap_err());
+    }
+}
+
+/// The list was read before a rotation and the sessions after it: the one that got a new id was
+/// left out, though it lives.
+#[test]
+fn a_list_of_devices_has_the_session_that_is_rotated_meanwhile() {
+    let runs = vec![run(Verb::Devices), run(Verb::Rotate(false))];
+    let picks = vec![0, 1, 1, 1, 0];
+    assert_explained(&[alone(Verb::SignIn), Step::Together { runs, picks }]);
+}
+
+/// The same with a sign-in at the limit: the list had neither the old session nor the new one.
+#[test]
+fn a_list_of_devices_is_of_one_moment() {
+    let runs = vec![run(Verb::Devices), run(Verb::SignIn)];
+    let picks = vec![0, 1, 1, 1, 1, 0];
+    assert_explained(&[alone(Verb::SignIn), alone(Verb::SignIn), Step::Together { runs, picks }]);
+}
+
+/// The read that tells what became of a sign-in failed, and so the sign-in was said not to have
+/// happened.
+#[test]
+fn a_sign_in_whose_reply_was_lost_is_not_said_to_have_failed() {
+    let fates = vec![Fate::Fine, Fate::ReplyLost, Fate::Fine, Fate::Cut];
+    let runs = vec![Run { fates, ..run(Verb::SignIn) }];
+    assert_explained(&[Step::Together { runs, picks: Vec::new() }]);
+}
+
+/// The principal's record went first, and whoever came after it was told that all sessions had
+/// been ended.
+#[test]
+fn a_session_that_has_expired_is_not_called_revoked() {
+    let soon = || Step::Advance(Advance::Seconds(590));
+    assert_explained(&[
+        alone(Verb::SignIn),
+        soon(),
+        alone(Verb::Find),
+        soon(),
+        alone(Verb::Find),
+        Step::Advance(Advance::Seconds(30)),
+    ]);
+}
+
+/// Its caller was told that the session is gone, and so that nothing was written; but the session
+/// went on with the change, under its new id.
+#[test]
+fn an_update_that_a_rotation_carried_on_is_not_said_to_be_lost() {
+    let fates = vec![Fate::Fine, Fate::ReplyLost];
+    let runs = vec![Run { fates, ..run(Verb::Update(true)) }, run(Verb::Rotate(false))];
+    let picks = vec![0, 0, 1, 1, 1, 0];
+    assert_explained(&[alone(Verb::Create), Step::Together { runs, picks }]);
+}
+
+/// The renewal had followed the old id when another rotation overtook it, and called the session
+/// missing: its client would have dropped the cookie that the other one has just set.
+#[test]
+fn a_renewal_that_is_overtaken_tells_that_the_session_goes_on() {
+    let runs = vec![Run { id: 1, ..run(Verb::Rotate(true)) }, run(Verb::Rotate(false))];
+    let picks = vec![0, 0, 1, 1, 1, 0];
+    let overtaken = Step::Together { runs, picks };
+    assert_explained(&[alone(Verb::Create), alone(Verb::Rotate(true)), overtaken]);
+}
