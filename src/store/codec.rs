@@ -1,3 +1,5 @@
+#[cfg(feature = "bincode")]
+use bincode::{config::standard, error::DecodeError, serde::decode_from_slice};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -61,7 +63,7 @@ impl Codec {
             #[cfg(feature = "bincode")]
             Self::Bincode => {
                 let mut out = out;
-                bincode::serde::encode_into_std_write(value, &mut out, bincode_config())
+                bincode::serde::encode_into_std_write(value, &mut out, standard())
                     .map_err(unencodable)?;
                 Ok(out)
             }
@@ -80,8 +82,7 @@ impl Codec {
             Self::Postcard => postcard::take_from_bytes(bytes).map_err(undecodable)?,
             #[cfg(feature = "bincode")]
             Self::Bincode => {
-                let (value, len) = bincode::serde::decode_from_slice(bytes, bincode_config())
-                    .map_err(undecodable)?;
+                let (value, len) = decode_bincode(bytes).map_err(undecodable)?;
                 (value, bytes.get(len..).unwrap_or_default())
             }
             #[cfg(feature = "json")]
@@ -91,10 +92,21 @@ impl Codec {
     }
 }
 
-/// The limit bounds what a hostile length prefix can make the decoder allocate.
+/// The limit bounds what a hostile length makes the decoder allocate. It is a constant to bincode,
+/// so there is one for each size class. A byte counts for 16 at most: numbers count by their type,
+/// however short they are written.
 #[cfg(feature = "bincode")]
-fn bincode_config() -> impl bincode::config::Config {
-    bincode::config::standard().with_limit::<{ 64 << 20 }>()
+fn decode_bincode<T: DeserializeOwned>(
+    bytes: &[u8],
+) -> std::result::Result<(T, usize), DecodeError> {
+    match bytes.len() {
+        0..=0x1000 => decode_from_slice(bytes, standard().with_limit::<{ 16 * 0x1000 }>()),
+        0x1001..=0x1_0000 => decode_from_slice(bytes, standard().with_limit::<{ 16 * 0x1_0000 }>()),
+        0x1_0001..=0x10_0000 => {
+            decode_from_slice(bytes, standard().with_limit::<{ 16 * 0x10_0000 }>())
+        }
+        _ => decode_from_slice(bytes, standard().with_limit::<{ 64 << 20 }>()),
+    }
 }
 
 /// The codec's own message is dropped: it may quote the value.
@@ -108,4 +120,27 @@ fn undecodable(_cause: impl std::fmt::Display) -> Error {
     let detail = "the record does not decode as the type asked for; it is left as it is; if the \
                   type's shape changed, raise State::SCHEMA";
     Error::new(ErrorKind::Corrupt, detail)
+}
+
+#[cfg(all(test, feature = "bincode"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bincode_reads_whatever_it_wrote_at_the_edge_of_each_size_class() {
+        for len in [0x1000, 0x1_0000, 0x10_0000, 0x40_0000].map(|edge| edge - 16) {
+            // The numbers that count most, in one byte each.
+            let numbers = vec![0_u128; len];
+            let bytes = Codec::Bincode.encode(&numbers, Vec::new()).unwrap();
+            let after: Vec<u128> = Codec::Bincode.decode(&bytes).unwrap();
+            assert_eq!(after, numbers);
+        }
+    }
+
+    #[test]
+    fn bincode_does_not_take_the_word_of_a_length() {
+        // 48 MiB of text, in a record of 5 bytes.
+        let error = Codec::Bincode.decode::<String>(&[0xfc, 0, 0, 0, 3]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+    }
 }
