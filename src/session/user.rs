@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::backend::{Entry, Key, Result, Ttl};
+use crate::backend::{Entry, Error, ErrorKind, Key, Result, Ttl};
 use crate::store::{self, Head};
 use crate::{Store, text};
 
@@ -79,6 +79,11 @@ impl DeviceRecord {
             life_us: life.as_millis() * 1_000,
         })
     }
+
+    /// Anything else makes no key, and is too short to be cut to what stands for it in events.
+    fn names_a_session(&self) -> bool {
+        text::decode_array::<32>(&self.digest).is_some()
+    }
 }
 
 impl DeviceList {
@@ -95,6 +100,10 @@ impl DeviceList {
         let Some(opened) = opened else {
             return Ok((Self { generation, devices: Vec::new() }, Vec::new()));
         };
+        if !opened.head.devices.iter().all(DeviceRecord::names_a_session) {
+            let detail = "a list of devices names what is no session; it is left as it is";
+            return Err(Error::new(ErrorKind::Corrupt, detail));
+        }
         let (written_us, now_us) =
             (opened.version.get(), store::now_us(opened.version, opened.age));
         let mut devices = opened.head.devices;
@@ -110,3 +119,28 @@ impl DeviceList {
 
 /// At most this many characters of a label are kept.
 const LABEL_CHARS_MAX: usize = 100;
+
+#[cfg(all(test, feature = "memory"))]
+mod tests {
+    use super::*;
+    use crate::backend::{Group, Version, Write};
+    use crate::store::Carried;
+
+    #[tokio::test]
+    async fn a_list_that_names_no_session_is_corrupt() {
+        let store = Store::builder(crate::connect("memory:").await.unwrap()).build().unwrap();
+        let key = store.own_key("session", &Group::new("g").unwrap(), "devices").unwrap();
+        let id: SessionId = "A".repeat(43).parse().unwrap();
+        let device = DeviceRecord::new(&id, "phone", Ttl::MAX).unwrap();
+        for digest in ["", "short", "seven \u{e9}", &"A".repeat(44)] {
+            let devices = vec![DeviceRecord { digest: digest.to_owned(), ..device.clone() }];
+            let list = DeviceList { generation: 1, devices };
+            let put = store.compose::<_, ()>(&key, &list, None, Carried::default()).unwrap();
+            let Write::Put { value, .. } = put else { panic!("{put:?}") };
+            let version = Version::new(1).unwrap();
+            let entry = Entry { value, version, age: Duration::ZERO, left: None };
+            let error = DeviceList::read(&store, &key, Some(&entry), 1).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{digest}");
+        }
+    }
+}
