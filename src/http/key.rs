@@ -8,9 +8,25 @@ use super::Problem;
 /// The headers a key may come in; the first is the standard's.
 const HEADERS: [&str; 2] = ["idempotency-key", "x-idempotency-key"];
 
-/// The request's one idempotency key: bare, as most clients send it, or as a structured-field
-/// string (RFC 9651). `"k"` and `k` are the same key.
-pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<IdempotencyKey, Problem> {
+/// The request's one idempotency key, for a middleware or a handler of your own;
+/// [`Idempotent`](super::Idempotent) reads it by itself. It stands in `Idempotency-Key` or
+/// `X-Idempotency-Key`: bare, as most clients send it, or as a structured-field string (RFC 9651).
+/// `"k"` and `k` are the same key.
+///
+/// ```
+/// use poem::http::HeaderMap;
+/// use steadfast::http::idempotency_key;
+///
+/// let mut headers = HeaderMap::new();
+/// assert!(idempotency_key(&headers).is_err());
+/// headers.insert("idempotency-key", "8e03978e-40d5-43e8-bc93-6894a57f9324".parse().unwrap());
+/// assert!(idempotency_key(&headers).is_ok());
+/// ```
+///
+/// # Errors
+///
+/// A [`Problem`] with status 400, if there is no key, more than one, or one that is none.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<IdempotencyKey, Problem> {
     let mut values = HEADERS.iter().flat_map(|name| headers.get_all(*name));
     let Some(value) = values.next() else {
         let detail = "this request changes something and needs a header `Idempotency-Key`: 1 to \

@@ -39,6 +39,7 @@ pub use cookie_session::{CookieSession, CookieSessionEndpoint};
 pub use execute::{Execution, Outcome, Responded};
 pub use health::{HealthReport, HealthStatus, health};
 pub use idempotent::{Idempotent, IdempotentEndpoint};
+pub use key::idempotency_key;
 pub use problem::Problem;
 pub use session::{LiveSession, LiveSessionEndpoint};
 pub use stored::StoredResponse;
