@@ -28,13 +28,22 @@ use std::time::Duration;
 use poem::endpoint::make;
 use poem::http::{Method, StatusCode, header};
 use poem::{Endpoint, EndpointExt, IntoResponse, Request, Response};
+use serde::{Deserialize, Serialize};
 use steadfast::backend::ManualClock;
 use steadfast::http::{Idempotent, Problem, StoredResponse};
 use steadfast::idempotency::OnLapse;
 use steadfast::memory::{MemoryBackend, MemoryConfig};
-use steadfast::{Idempotency, Principal, Store};
+use steadfast::{Idempotency, Principal, State, Store};
 
 use crate::fault::Faulty;
+
+/// A session's state.
+#[derive(Clone, Serialize, Deserialize)]
+struct Visit(u32);
+
+impl State for Visit {
+    const SCHEMA: u16 = 1;
+}
 
 const LEASE: Duration = Duration::from_secs(60);
 

@@ -5,20 +5,12 @@ use std::sync::Arc;
 use poem::http::{StatusCode, header};
 use poem::web::Data;
 use poem::{EndpointExt, Request, handler};
-use serde::{Deserialize, Serialize};
 use steadfast::http::{CookieAuth, LiveSession, SessionCookie};
 use steadfast::session::Session;
-use steadfast::{Principal, Sessions, State};
+use steadfast::{Principal, Sessions};
 
 use crate::fault::Fault;
-use crate::{call, store};
-
-#[derive(Clone, Serialize, Deserialize)]
-struct Visit(u32);
-
-impl State for Visit {
-    const SCHEMA: u16 = 1;
-}
+use crate::{Visit, call, store};
 
 #[handler]
 fn pages(Data(session): Data<&Arc<Session<Visit>>>) -> String {
