@@ -90,6 +90,8 @@ impl<T: State> Sessions<T> {
         let plan = |entry: Option<&Entry>| match self.judge(&key, entry, generation)? {
             Verdict::Live(opened) => self.plan(&key, opened, mark, change),
             Verdict::Moved(_) => Err(Stop::Moved),
+            // Or its principal's record changed; a second look tells which.
+            Verdict::Ended(Ended::Missing) if guard.is_some() => Err(Stop::Moved),
             Verdict::Ended(ended) => Err(Stop::Error(SessionError::Gone(ended))),
         };
         let fate = |seen: Option<&Entry>, now: Option<&Entry>| {
@@ -144,7 +146,7 @@ fn fate_of(mark: u64, seen: &Verdict, now: &Verdict) -> Fate {
 
 /// Why a change was not made on the record it was begun with.
 enum Stop {
-    /// The session has another id now.
+    /// The session has another id now, or is over.
     Moved,
     Error(SessionError),
 }
