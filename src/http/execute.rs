@@ -1,5 +1,5 @@
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use poem::http::StatusCode;
 use poem::{Endpoint, IntoResponse, Request, Response};
@@ -18,6 +18,8 @@ use super::{Problem, StoredResponse, unknown};
 pub struct Execution {
     inner: idempotency::Execution<StoredResponse>,
     keeping: Arc<Keeping>,
+    /// What the handler has committed.
+    committed: Arc<OnceLock<StoredResponse>>,
 }
 
 /// How [`Execution::complete_with`] ended.
@@ -51,7 +53,11 @@ impl Execution {
     ) -> Result<Responded, Problem> {
         let (answer, response, _rest) = self.keeping.capture(response).await?;
         Ok(match self.inner.complete_with(&answer, changes).await? {
-            CompletedWith::Completed => Responded::Response(response),
+            CompletedWith::Completed => {
+                // A repeat keeps the first.
+                let _first = self.committed.get_or_init(|| answer);
+                Responded::Response(response)
+            }
             CompletedWith::Fenced { winner: Some(answer) } => Responded::Response(answer.replay()),
             CompletedWith::Fenced { winner: None } => return Err(unknown::taken_over()),
             CompletedWith::Refused { index, current } => Responded::Refused { index, current },
@@ -79,7 +85,7 @@ pub(super) async fn execute<E: Endpoint + 'static>(
     keeping: Arc<Keeping>,
 ) -> Result<Response, Problem> {
     let work = |inner| async move {
-        let execution = Execution { inner, keeping };
+        let execution = Execution { inner, keeping, committed: Arc::default() };
         request.extensions_mut().insert(execution.clone());
         let response = match endpoint.call(request).await {
             Ok(output) => output.into_response(),
@@ -112,6 +118,9 @@ pub(super) async fn execute<E: Endpoint + 'static>(
 /// What the answer says of the effects. It is kept before the client sees the first byte of it.
 async fn ending(response: Response, execution: Execution) -> Ending<StoredResponse, Told, Told> {
     let outcome = Outcome::of(&response);
+    if let (Outcome::Final, Some(answer)) = (outcome, execution.committed.get()) {
+        return Ending::Answer(answer.clone(), (response, None));
+    }
     let (answer, response, rest) = match execution.keeping.capture(response).await {
         Ok(captured) => captured,
         Err(problem) => {

@@ -127,3 +127,28 @@ async fn a_commit_whose_reply_was_lost_counts() {
         assert_eq!(balance(&store).await, 10);
     }
 }
+
+/// It is delivered once, as without a commit, and the effect stands.
+#[tokio::test]
+async fn a_committed_answer_that_is_too_large_to_be_kept_is_delivered_once() {
+    #[handler]
+    async fn print(
+        Data(store): Data<&Store>,
+        Data(execution): Data<&Execution>,
+    ) -> poem::Result<Response> {
+        let change = store.put(&account(store), &Balance(10)).unwrap();
+        let response = Response::builder().body(vec![7; 2_000]);
+        match execution.complete_with(response, vec![change]).await? {
+            Responded::Response(response) => Ok(response),
+            Responded::Refused { .. } => Err(StatusCode::CONFLICT.into()),
+        }
+    }
+    let (_faulty, store, _clock) = store();
+    let once = Idempotent::new(idempotency(&store, OnLapse::TakeOver)).response_limit(1_000);
+    let app = print.with(once).data(store.clone());
+    let first = call(&app, keyed("k").finish()).await;
+    assert!(first.into_body().into_vec().await.unwrap() == [7; 2_000], "it was not delivered");
+    let retry = call(&app, keyed("k").finish()).await;
+    assert_eq!((retry.status().as_u16(), is_replay(&retry)), (410, true));
+    assert_eq!(balance(&store).await, 10);
+}
