@@ -142,7 +142,9 @@ impl<A: State> Claim<A> {
     /// refuses the second and is recognised.
     async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
         match self.idempotency.store.transact(writes.clone()).await {
-            Err(error) if error.is_ambiguous() => self.idempotency.store.transact(writes).await,
+            Err(error) if error.is_ambiguous() => {
+                self.idempotency.store.transact(writes).await.map_err(|_again| error)
+            }
             answer => answer,
         }
     }
