@@ -13,4 +13,5 @@ mod link;
 mod place;
 mod turns;
 
+mod idempotency;
 mod sessions;

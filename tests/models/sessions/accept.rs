@@ -1,11 +1,11 @@
 //! Whether what a caller was told fits a world, and what the world learns from it.
 
-use steadfast::session::Device;
+use steadfast::session::{Device, Ended};
 
 use super::attempt::{Attempt, Expected};
 use super::call::{ABSOLUTE, Call, IDLE, Shown, Told, micros, principal};
 use super::generate::Verb;
-use super::world::{Life, World};
+use super::world::{Life, Reached, World};
 
 /// Deadlines are kept in milliseconds, and versions run ahead of the time. No step happens so
 /// close to a deadline.
@@ -41,16 +41,27 @@ pub(super) fn after(world: &World, done: &Done, now_us: u64) -> Vec<World> {
         Some(told) => {
             // Who loses a race to touch a session does not see what the winner has set.
             let (expected, after) = attempt(done.alone && !done.struck);
-            Judge { call: &done.call, now_us, world: after }
-                .accepts(&expected, told)
-                .into_iter()
-                .collect()
+            let judge = Judge { call: &done.call, struck: done.struck, now_us, world: after };
+            let mut worlds: Vec<_> = judge.accepts(&expected, told).into_iter().collect();
+            if done.struck && matches!(told, Told::Ended(Ended::Missing | Ended::Revoked)) {
+                worlds.extend(doomed(world, &done.call, now_us, attempt(false).1));
+            }
+            worlds
         }
     }
 }
 
+/// The call was made, its reply was lost, and when it looked again the session was over.
+fn doomed(world: &World, call: &Call, now_us: u64, mut after: World) -> Option<World> {
+    let reached = world.reach(&call.id.as_ref()?.expose(), now_us, usize::MAX);
+    let Reached::Live { life, .. } = reached else { return None };
+    after.doomed.push(life);
+    Some(after)
+}
+
 struct Judge<'a> {
     call: &'a Call,
+    struck: bool,
     now_us: u64,
     world: World,
 }
@@ -65,7 +76,13 @@ impl Judge<'_> {
             (Expected::Ended(any), Told::Ended(_)) if peeked => !any.is_empty(),
             (Expected::Ended(any), Told::Ended(ended)) => any.contains(ended),
             (Expected::Updated { life, output, wrote }, Told::Updated { output: o, version }) => {
-                output == o && self.world.life(*life).has_version(*version, *wrote)
+                let life = self.world.life(*life);
+                // Who had to look again sees what others have written by then.
+                let exact = !(self.struck && *wrote);
+                let last = life.version.0;
+                let fits = output == o && life.has_version(*version, *wrote);
+                life.version = if exact { life.version } else { (last, false) };
+                fits
             }
             (Expected::Was(any), Told::Was(was)) => any.contains(was),
             (Expected::Devices, Told::Devices(devices)) => self.are_listed(devices),

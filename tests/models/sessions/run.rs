@@ -107,6 +107,7 @@ impl<'a> History<'a> {
         let ended_before = |one: &Done, other: &Done| one.turns.1 < other.turns.0;
         let apply = |world: &World, done: &Done| after(world, done, now_us);
         self.worlds = explain(std::mem::take(&mut self.worlds), done, ended_before, apply);
+        self.worlds.retain_mut(World::keeps_its_word);
         if self.worlds.is_empty() {
             let before = before.first();
             return Err(format!("at {now_us} no order explains {done:#?}\nafter {before:#?}"));
@@ -122,10 +123,9 @@ impl<'a> History<'a> {
             Told::Session(shown) => add(&mut self.ids, shown.id.clone()),
             Told::Devices(devices) => {
                 let labels = devices.iter().map(|device| device.label.parse().unwrap());
-                let known = devices.iter().zip(labels).map(|(device, label)| Listed {
-                    who: self.owner_of(label),
-                    short_id: device.short_id.clone(),
-                    label,
+                let known = devices.iter().zip(labels).filter_map(|(device, label)| {
+                    let (who, short_id) = (self.owner_of(label)?, device.short_id.clone());
+                    Some(Listed { who, short_id, label })
                 });
                 let known = known.collect::<Vec<_>>();
                 self.devices.retain(|old| known.iter().all(|new| new.label != old.label));
@@ -135,9 +135,14 @@ impl<'a> History<'a> {
         }
     }
 
-    fn owner_of(&self, label: u32) -> usize {
-        let mut lives = self.worlds[0].lives.values();
-        lives.find(|life| life.label == Some(label)).and_then(|life| life.owner).unwrap()
+    /// `None` if that session is not there in every world.
+    fn owner_of(&self, label: u32) -> Option<usize> {
+        let mut owners = self.worlds.iter().map(|world| {
+            let mut lives = world.lives.values();
+            lives.find(|life| life.label == Some(label)).and_then(|life| life.owner)
+        });
+        let owner = owners.next()?;
+        owner.filter(|_| owners.all(|other| other == owner))
     }
 
     /// Looks at every id without touching it.

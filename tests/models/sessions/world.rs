@@ -15,6 +15,8 @@ pub(super) struct World {
     pub(super) lives: BTreeMap<u32, Life>,
     /// Live sessions only, the oldest first.
     pub(super) lists: [Vec<u32>; PRINCIPALS],
+    /// Sessions whose end somebody was told after a call that may have come before it.
+    pub(super) doomed: Vec<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -123,6 +125,12 @@ impl World {
         for list in &mut self.lists {
             list.retain(|listed| *listed != life);
         }
+    }
+
+    /// At the end of a step: what somebody was told to be over is over.
+    pub(super) fn keeps_its_word(&mut self) -> bool {
+        let doomed = std::mem::take(&mut self.doomed);
+        doomed.iter().all(|life| self.lives[life].end.is_some())
     }
 
     pub(super) fn end_all(&mut self, who: usize) {
