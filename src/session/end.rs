@@ -4,51 +4,42 @@ use crate::backend::{Condition, Result, Transacted, Write, Written};
 use crate::store;
 use crate::{Principal, State};
 
-use super::lookup::Verdict;
 use super::roster::Roster;
 use super::sign_in::ATTEMPTS_MAX;
-use super::{Device, Happening, SessionId, Sessions};
+use super::user::DeviceRecord;
+use super::{Device, Ended, Happening, SessionError, SessionId, Sessions};
 
 impl<T: State> Sessions<T> {
-    /// Ends a session at once, under whatever id it has now, and takes it off the list of devices.
-    /// Ending one that is gone is fine. Two trips.
+    /// Ends a session at once, also if its id was renewed within the grace, and takes it off the
+    /// list of devices. Ending one that is gone is fine. Two trips.
     ///
     /// # Errors
     ///
-    /// What the store says; the session then may still be live.
-    pub async fn destroy(&self, id: &SessionId) -> Result<()> {
-        let mut id = id.clone();
+    /// [`SessionError::Gone`] with [`Ended::RotatedOut`] if the session goes on under an id that
+    /// this one does not lead to: it is not ended. Otherwise what the store says; the session then
+    /// may still be live.
+    pub async fn destroy(&self, id: &SessionId) -> std::result::Result<(), SessionError> {
         for _attempt in 0..ATTEMPTS_MAX {
-            let key = self.session_key(&id)?;
-            let keys = std::slice::from_ref(&key);
-            let (roster, entry) = if id.is_signed_in() {
-                let (roster, mut others) = self.roster(&id.group(), keys).await?;
-                (Some(roster), others.pop().flatten())
-            } else {
-                (None, self.store.entry(&key).await?)
+            let place = match self.place(id).await? {
+                Ok(place) => place,
+                Err(Ended::RotatedOut) => return Err(SessionError::Gone(Ended::RotatedOut)),
+                Err(Ended::Missing | Ended::Revoked) => return Ok(()),
             };
-            let generation = roster.as_ref().map(Roster::generation);
-            let opened = match self.judge(&key, entry.as_ref(), generation)? {
-                Verdict::Live(opened) => opened,
-                Verdict::Ended(_) => return Ok(()),
-                Verdict::Moved(successor) => {
-                    id = id.unpad(successor.padded_secret);
-                    continue;
-                }
-            };
-            let delete = Write::delete(key).only_if(Condition::VersionIs(opened.version));
-            let digest = id.digest();
-            if self.strike(roster, delete, |device| device.digest == digest).await? {
-                let owner = opened.head.owner.as_ref().map(|owner| owner.name.as_str());
-                self.tell(Happening::Destroyed, Some(&id), owner);
+            let owner = place.owner().map(str::to_owned);
+            let only_if = Condition::VersionIs(place.opened.version);
+            let delete = Write::delete(place.key).only_if(only_if);
+            let digest = place.id.digest();
+            let is_it = |device: &DeviceRecord| device.digest == digest;
+            if self.strike(place.roster, delete, is_it, owner.as_deref()).await? {
+                self.tell(Happening::Destroyed, Some(&place.id), owner.as_deref());
                 return Ok(());
             }
         }
-        Err(store::contended(ATTEMPTS_MAX))
+        Err(store::contended(ATTEMPTS_MAX).into())
     }
 
     /// Ends the session that [`devices`](Sessions::devices) shows under a short id. False if there
-    /// is none (any more). Three trips.
+    /// is none (any more). Two trips.
     ///
     /// # Errors
     ///
@@ -60,8 +51,10 @@ impl<T: State> Sessions<T> {
             let Some(device) = listed.cloned() else { return Ok(false) };
             // While it is on the list under this id it has not been rotated: both change at once.
             let delete = Write::delete(self.digest_key(&roster.group, &device.digest)?);
-            if self.strike(Some(roster), delete, |other| other.short_id == short_id).await? {
-                self.tell_of(Happening::Destroyed, &[device], Some(principal.name()));
+            let is_it = |other: &DeviceRecord| other.short_id == short_id;
+            let owner = Some(principal.name());
+            if self.strike(Some(roster), delete, is_it, owner).await? {
+                self.tell_of(Happening::Destroyed, &[device], owner);
                 return Ok(true);
             }
         }
@@ -74,14 +67,19 @@ impl<T: State> Sessions<T> {
         &self,
         roster: Option<Roster>,
         delete: Write,
-        is_it: impl Fn(&super::user::DeviceRecord) -> bool,
+        is_it: impl Fn(&DeviceRecord) -> bool,
+        owner: Option<&str>,
     ) -> Result<bool> {
         let Some(mut roster) = roster else {
             return Ok(self.store.write(delete).await?.is_applied());
         };
         roster.list.devices.retain(|device| !is_it(device));
         let writes = vec![self.list_write(&roster)?, delete];
-        Ok(matches!(self.store.transact(writes).await?, Transacted::Applied { .. }))
+        let struck = matches!(self.store.transact(writes).await?, Transacted::Applied { .. });
+        if struck {
+            self.tell_of(Happening::Expired, &roster.over, owner);
+        }
+        Ok(struck)
     }
 
     /// Ends all sessions of a principal at once. One trip, whatever their number.

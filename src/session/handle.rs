@@ -77,7 +77,16 @@ struct Shared<T> {
 struct Held<T> {
     phase: Phase<T>,
     changes: Changes<T>,
-    committed: bool,
+    stage: Stage,
+}
+
+/// How far the end of the request has come.
+#[derive(Clone, Copy)]
+enum Stage {
+    Open,
+    /// It was begun, and did not end well.
+    Failed,
+    Committed,
 }
 
 enum Phase<T> {
@@ -116,7 +125,7 @@ impl<T: State> SessionHandle<T> {
             given: id,
             mode,
             used: AtomicBool::new(false),
-            held: Mutex::new(Held { phase, changes: Changes::default(), committed: false }),
+            held: Mutex::new(Held { phase, changes: Changes::default(), stage: Stage::Open }),
         }))
     }
 
@@ -139,7 +148,7 @@ impl<T: State> SessionHandle<T> {
     ///
     /// # Errors
     ///
-    /// What the store says; the session then may still be live.
+    /// As [`Sessions::destroy`]; the session then may still be live.
     pub async fn destroy(&self) -> Result<(), SessionError> {
         let mut held = self.hold_to_change().await?;
         let id = match &held.phase {
@@ -167,10 +176,10 @@ impl<T: State> SessionHandle<T> {
 
     async fn hold_to_change(&self) -> Result<MutexGuard<'_, Held<T>>, SessionError> {
         let held = self.hold().await;
-        match (self.0.mode, held.committed) {
+        match (self.0.mode, held.stage) {
             (Mode::ReadOnly, _) => Err(SessionError::ReadOnly),
-            (Mode::Normal | Mode::NoTouch, true) => Err(SessionError::Committed),
-            (Mode::Normal | Mode::NoTouch, false) => Ok(held),
+            (_, Stage::Open) => Ok(held),
+            (_, Stage::Failed | Stage::Committed) => Err(SessionError::Committed),
         }
     }
 

@@ -6,8 +6,9 @@ use crate::store::{Carried, Opened};
 
 use super::lookup::Verdict;
 use super::record::{Live, Owner};
+use super::sign_in::ATTEMPTS_MAX;
 use super::user::{DeviceList, DeviceRecord, UserHead};
-use super::{AtLimit, Happening, SessionError, SessionId, Sessions};
+use super::{AtLimit, Ended, Happening, SessionError, SessionId, Sessions};
 
 /// A principal's records as they were read, and as they are to be written.
 pub(super) struct Roster {
@@ -20,6 +21,24 @@ pub(super) struct Roster {
     list_entry: Option<Entry>,
     /// Listed sessions that are over without having been ended.
     pub(super) over: Vec<DeviceRecord>,
+}
+
+/// A live session and its principal's records, as they were at one moment.
+pub(super) struct Place {
+    /// The id it has now.
+    pub(super) id: SessionId,
+    pub(super) key: Key,
+    /// `None` for an anonymous session.
+    pub(super) roster: Option<Roster>,
+    pub(super) opened: Opened<Live>,
+    /// True if it was asked for by an id from before a rotation.
+    pub(super) moved: bool,
+}
+
+impl Place {
+    pub(super) fn owner(&self) -> Option<&str> {
+        self.opened.head.owner.as_ref().map(|owner| owner.name.as_str())
+    }
 }
 
 impl Roster {
@@ -62,6 +81,31 @@ impl<T: State> Sessions<T> {
         let group = group.clone();
         let roster = Roster { group, user_key, user, user_entry, list_key, list, list_entry, over };
         Ok((roster, entries.collect()))
+    }
+
+    /// The live session behind an id, with its principal's records. One trip; one more for each
+    /// rotation it was missing.
+    pub(super) async fn place(&self, id: &SessionId) -> Result<std::result::Result<Place, Ended>> {
+        let (mut id, mut moved) = (id.clone(), false);
+        for _hop in 0..ATTEMPTS_MAX {
+            let key = self.session_key(&id)?;
+            let (roster, entry) = if id.is_signed_in() {
+                let keys = std::slice::from_ref(&key);
+                let (roster, mut others) = self.roster(&id.group(), keys).await?;
+                (Some(roster), others.pop().flatten())
+            } else {
+                (None, self.store.entry(&key).await?)
+            };
+            let generation = roster.as_ref().map(Roster::generation);
+            match self.judge(&key, entry.as_ref(), generation)? {
+                Verdict::Live(opened) => return Ok(Ok(Place { id, key, roster, opened, moved })),
+                Verdict::Ended(ended) => return Ok(Err(ended)),
+                Verdict::Moved(successor) => {
+                    (id, moved) = (id.unpad(successor.padded_secret), true);
+                }
+            }
+        }
+        Ok(Err(Ended::RotatedOut))
     }
 
     /// The writes that go with a new session on the list: the principal's record stays, or is

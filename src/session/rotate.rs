@@ -6,10 +6,9 @@ use crate::State;
 use crate::backend::{Result, Ttl};
 use crate::store;
 
-use super::lookup::Verdict;
 use super::record::{Live, Successor};
 use super::sign_in::ATTEMPTS_MAX;
-use super::{Edit, Found, Happening, Session, SessionError, SessionId, Sessions};
+use super::{Attributes, Edit, Found, Happening, Session, SessionError, SessionId, Sessions};
 
 /// Why a session gets a new id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,57 +47,59 @@ impl<T: State> Sessions<T> {
         rotation: Rotation,
         edit: &Edit,
     ) -> std::result::Result<Session<T>, SessionError> {
-        let (mut old, mut moved) = (id.clone(), false);
         let mut turn = None;
         for _attempt in 0..ATTEMPTS_MAX {
-            let old_key = self.session_key(&old)?;
-            let keys = std::slice::from_ref(&old_key);
-            let (mut roster, entry) = if old.is_signed_in() {
-                let (roster, mut others) = self.roster(&old.group(), keys).await?;
-                (Some(roster), others.pop().flatten())
-            } else {
-                (None, self.store.entry(&old_key).await?)
-            };
-            let generation = roster.as_ref().map(super::roster::Roster::generation);
-            let opened = match self.judge(&old_key, entry.as_ref(), generation)? {
-                Verdict::Live(opened) => opened,
-                Verdict::Ended(ended) => return Err(SessionError::Gone(ended)),
-                Verdict::Moved(successor) => {
-                    (old, moved) = (old.unpad(successor.padded_secret), true);
-                    continue;
-                }
-            };
-            if moved && rotation == Rotation::Renewal {
-                self.edit(&old, edit).await?;
-                return match self.find(&old).await? {
-                    Found::Live(session) => Ok(session),
-                    Found::Ended(ended) => Err(SessionError::Gone(ended)),
-                };
+            let mut place = self.place(id).await?.map_err(SessionError::Gone)?;
+            if place.moved && rotation == Rotation::Renewal {
+                // What follows may wait for a turn itself.
+                drop(turn);
+                return self.renewed(&place.id, edit).await;
             }
-            let (new, state) = (old.next()?, opened.value::<T>()?);
+            let (new, state) = (place.id.next()?, place.opened.value::<T>()?);
             let mut writes = Vec::new();
-            if let Some(roster) = &mut roster {
-                roster.rename(&old, &new);
+            if let Some(roster) = &mut place.roster {
+                roster.rename(&place.id, &new);
                 writes.push(self.list_write(roster)?);
             }
-            let mut live = Live { named_us: 0, ..opened.head.clone() };
+            let mut live = Live { named_us: 0, ..place.opened.head.clone() };
             edit.apply(&mut live.attributes)?;
-            writes.push(self.birth(&new, &live, &state, opened.carried)?);
+            writes.push(self.birth(&new, &live, &state, place.opened.carried)?);
             let successor = (rotation == Rotation::Renewal).then(|| Successor {
-                padded_secret: old.pad(&new),
+                padded_secret: place.id.pad(&new),
                 grace_ms: self.grace.as_millis(),
             });
-            let bury = self.bury(&old_key, opened.version, successor)?;
+            let bury = self.bury(&place.key, place.opened.version, successor)?;
             if let Some(version) = self.replace(writes, bury).await? {
-                let owner = live.owner.as_ref().map(|owner| owner.name.as_str());
-                self.tell(Happening::Rotated, Some(&new), owner);
-                return Ok(self.newborn(new, live, state, version, opened.limit_left));
+                let over = place.roster.as_ref().map_or(&[][..], |roster| &roster.over);
+                self.tell_of(Happening::Expired, over, place.owner());
+                self.tell(Happening::Rotated, Some(&new), place.owner());
+                return Ok(self.newborn(new, live, state, version, place.opened.limit_left));
             }
             if turn.is_none() {
-                turn = Some(self.store.turn(&old_key).await);
+                turn = Some(self.store.turn(&place.key).await);
             }
         }
         Err(store::contended(ATTEMPTS_MAX).into())
+    }
+
+    /// The session under the id that another request has just given it.
+    async fn renewed(
+        &self,
+        id: &SessionId,
+        edit: &Edit,
+    ) -> std::result::Result<Session<T>, SessionError> {
+        let mut session = match self.find(id).await? {
+            Found::Live(session) => session,
+            Found::Ended(ended) => return Err(SessionError::Gone(ended)),
+        };
+        if !edit.is_empty() {
+            let apply = |_state: &mut T, attributes: &mut Attributes| {
+                edit.apply(attributes).map(|()| attributes.clone())
+            };
+            let changed = self.revise(id, None, apply).await?;
+            (session.attributes, session.version) = (changed.output, changed.version);
+        }
+        Ok(session)
     }
 
     /// How long the mark of a rotation is kept.

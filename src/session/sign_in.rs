@@ -147,6 +147,9 @@ impl<T: State> Sessions<T> {
         label: &str,
     ) -> Result<Entrance, SessionError> {
         let evicted = self.make_room(roster).await?;
+        // It is there if an elevation across groups was begun before, and overtaken.
+        let digest = id.digest();
+        roster.list.devices.retain(|device| device.digest != digest);
         roster.list.devices.push(DeviceRecord::new(id, label, self.absolute)?);
         let mut writes = self.enlist(roster)?;
         for device in &evicted {

@@ -112,7 +112,13 @@ impl Store {
 
     /// The live entries under several keys, undecoded, in one trip where the store can.
     pub(crate) async fn entries(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>> {
-        self.0.backend.get_many(keys).await
+        let entries = self.0.backend.get_many(keys).await?;
+        if entries.len() == keys.len() {
+            return Ok(entries);
+        }
+        let detail = "the backend broke its contract: it gave another number of answers than it \
+                      was asked for; report it";
+        Err(Error::new(ErrorKind::Other, detail))
     }
 
     /// Makes one change if its condition holds.

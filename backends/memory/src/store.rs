@@ -29,6 +29,8 @@ pub(crate) struct Store {
     clock: Arc<StoreClock>,
     dropped: Arc<Dropped>,
     writers: Mutex<Writers>,
+    /// Odd while a transaction is being made.
+    transactions: AtomicU64,
     closed: AtomicBool,
 }
 
@@ -65,8 +67,8 @@ impl Store {
             .eviction_policy(EvictionPolicy::lru())
             .eviction_listener(listener)
             .build();
-        let (writers, closed) = (Mutex::default(), AtomicBool::new(false));
-        Self { cache, clock, dropped, writers, closed }
+        let (writers, transactions) = (Mutex::default(), AtomicU64::new(0));
+        Self { cache, clock, dropped, writers, transactions, closed: AtomicBool::new(false) }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -82,7 +84,15 @@ impl Store {
     }
 
     pub(crate) fn get(&self, key: &Key) -> Result<Option<Entry>> {
+        let before = self.transactions.load(Ordering::SeqCst);
         let record = self.cache.get(key);
+        // Nobody may see one key of a transaction before the others.
+        let record = if before % 2 == 1 || self.transactions.load(Ordering::SeqCst) != before {
+            let _writers = self.lock()?;
+            self.cache.get(key)
+        } else {
+            record
+        };
         // Both after the look-up: a store that was closed in between is not a miss, and an entry
         // that died in between is not served.
         self.ensure_open()?;
@@ -92,7 +102,9 @@ impl Store {
 
     pub(crate) fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>> {
         let _writers = self.lock()?;
-        keys.iter().map(|key| self.get(key)).collect()
+        let now_us = self.clock.now_us();
+        let record = |key| self.record(key, now_us).map(|record| record.into_entry(now_us));
+        Ok(keys.iter().map(record).collect())
     }
 
     pub(crate) fn write(&self, write: Write) -> Result<Written> {
@@ -126,7 +138,10 @@ impl Store {
             changes.push((write, current));
         }
         let apply = |(write, current)| self.apply(&mut locked, write, current, now_us);
-        Ok(Transacted::Applied { versions: changes.into_iter().map(apply).collect() })
+        self.transactions.fetch_add(1, Ordering::SeqCst);
+        let versions = changes.into_iter().map(apply).collect();
+        self.transactions.fetch_add(1, Ordering::SeqCst);
+        Ok(Transacted::Applied { versions })
     }
 
     pub(crate) fn scan(&self, request: &ScanRequest) -> Result<ScanPage> {

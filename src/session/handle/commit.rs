@@ -10,7 +10,7 @@ use crate::session::{
     Attributes, Edit, Ended, Mode, Rotation, Session, SessionError, SessionHandle, SessionId,
 };
 
-use super::{Changes, Current, Phase, SignIn};
+use super::{Changes, Current, Phase, SignIn, Stage};
 
 /// What the client is to be told of its session.
 #[must_use = "a client that is not told loses its session"]
@@ -33,14 +33,22 @@ impl<T: State + Clone> SessionHandle<T> {
     /// [`SessionError::Changed`] if an [expectation](crate::session::Edit::expect) does not hold
     /// any more; [`SessionError::LimitReached`] for a sign-in; otherwise what the store says. The
     /// client keeps what it has, and none of the changes was made, unless the error is ambiguous.
-    /// That an id cannot be renewed is no error if nothing else is to be done.
+    /// That an id cannot be renewed is no error if nothing else is to be done. A commit after one
+    /// that failed is [`SessionError::Committed`].
     pub async fn commit(&self) -> Result<Outcome<T>, SessionError> {
         let mut held = self.0.held.lock().await;
-        if !mem::replace(&mut held.committed, true) {
-            let changes = mem::take(&mut held.changes);
-            if let Some(session) = self.make(&mut held.phase, changes).await? {
-                held.phase = Phase::Live(Arc::new(session), None);
+        match held.stage {
+            Stage::Open => {
+                // So it stays if the store fails, or if this call is dropped.
+                held.stage = Stage::Failed;
+                let changes = mem::take(&mut held.changes);
+                if let Some(session) = self.make(&mut held.phase, changes).await? {
+                    held.phase = Phase::Live(Arc::new(session), None);
+                }
+                held.stage = Stage::Committed;
             }
+            Stage::Failed => return Err(SessionError::Committed),
+            Stage::Committed => {}
         }
         Ok(self.outcome(&held.phase))
     }
@@ -49,7 +57,7 @@ impl<T: State + Clone> SessionHandle<T> {
     /// log-out too, and the client is told of it.
     pub async fn discard(&self) -> Outcome<T> {
         let mut held = self.0.held.lock().await;
-        held.committed = true;
+        held.stage = Stage::Committed;
         held.changes = Changes::default();
         if let Phase::New(_) = held.phase {
             held.phase = Phase::Absent(None);

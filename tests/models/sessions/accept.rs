@@ -75,6 +75,10 @@ impl Judge<'_> {
             }
             (Expected::Ended(any), Told::Ended(_)) if peeked => !any.is_empty(),
             (Expected::Ended(any), Told::Ended(ended)) => any.contains(ended),
+            (Expected::Over(any), Told::Ended(Ended::RotatedOut)) => {
+                any.contains(&Ended::RotatedOut)
+            }
+            (Expected::Over(any), Told::Done) => any.iter().any(|end| *end != Ended::RotatedOut),
             (Expected::Updated { life, output, wrote }, Told::Updated { output: o, version }) => {
                 let life = self.world.life(*life);
                 // Who had to look again sees what others have written by then.

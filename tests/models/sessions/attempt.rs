@@ -22,6 +22,8 @@ pub(super) enum Expected {
         wrote: bool,
     },
     Done,
+    /// There is nothing to end, unless it goes on elsewhere.
+    Over(Vec<Ended>),
     Was(Vec<bool>),
     Devices,
     Full {
@@ -146,7 +148,7 @@ impl Attempt<'_> {
             Reached::Live { life, .. } => self.world.end(life, End::Gone),
             // An id that this world does not know.
             Reached::Ended(told) if told.is_empty() => return Expected::Ended(told),
-            Reached::Ended(_) => {}
+            Reached::Ended(told) => return Expected::Over(told),
         }
         Expected::Done
     }

@@ -122,7 +122,7 @@ impl Call {
                 let rotation = if *renewal { Rotation::Renewal } else { Rotation::PrivilegeChange };
                 refusal(sessions.rotate(self.id(), rotation).await.map(Told::of))
             }
-            Verb::Destroy => told(sessions.destroy(self.id()).await.map(|()| Told::Done)),
+            Verb::Destroy => refusal(sessions.destroy(self.id()).await.map(|()| Told::Done)),
             Verb::DestroyDevice => {
                 let device = self.device.as_ref().unwrap();
                 let (who, short_id) = (super::call::principal(device.who), &device.short_id);

@@ -75,7 +75,7 @@ async fn an_expired_session_is_told_once(world: World) {
     assert_eq!(heard.take(), [Happening::Expired]);
     sessions.sign_in(&alice(), "c", Basket::default()).await.unwrap();
     world.clock.advance(IDLE / 2);
-    // At the limit the list has to be looked through; "b" makes room by itself.
+    // At the limit the list has to be looked through.
     sessions.sign_in(&alice(), "d", Basket::default()).await.unwrap();
     assert_eq!(heard.take(), [Happening::Created, Happening::Expired, Happening::Created]);
 }

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use steadfast::session::{Ended, Found, Rotation, SessionError};
+use steadfast::session::{
+    Edit, Ended, Found, Mode, Outcome, Rotation, SessionError, SessionHandle,
+};
 
 use crate::fault::{Fault, Faulty};
 use crate::world::{
@@ -24,6 +26,8 @@ on_every_backend!(
     a_rotation_that_the_store_refused_left_the_old_session,
     a_rotation_whose_reply_was_lost_is_recognised,
     a_dead_session_is_not_rotated,
+    a_log_out_with_an_id_that_was_rotated_out_does_not_claim_to_have_ended_it,
+    renewals_at_once_with_changes_wait_for_nobody,
 );
 
 const GRACE: Duration = Duration::from_secs(10);
@@ -206,4 +210,43 @@ async fn a_dead_session_is_not_rotated(world: World) {
     let dead = sessions.rotate(&id, Rotation::PrivilegeChange).await;
     assert!(matches!(dead, Err(SessionError::Gone(Ended::Revoked))));
     world.clock.advance(SECOND);
+}
+
+async fn a_log_out_with_an_id_that_was_rotated_out_does_not_claim_to_have_ended_it(world: World) {
+    let sessions = world.sessions();
+    for old in unsigned_and_signed(&sessions).await {
+        let new = sessions.rotate(&old, Rotation::PrivilegeChange).await.unwrap().id;
+        let refused = sessions.destroy(&old).await;
+        assert!(matches!(refused, Err(SessionError::Gone(Ended::RotatedOut))), "{refused:?}");
+        assert!(sessions.load(&new).await.unwrap().is_some());
+        sessions.destroy(&new).await.unwrap();
+    }
+}
+
+/// Who lost the race for a renewal holds a turn, and so does who edits what the winner left: of
+/// these many sessions some have an old and a new id that share one.
+async fn renewals_at_once_with_changes_wait_for_nobody(world: World) {
+    let store = Faulty::new(world.backend.clone()).store();
+    let builder = steadfast::Sessions::<Basket>::builder(&store).idle(IDLE).renewal(SECOND);
+    let sessions = builder.build().unwrap();
+    let mut ids = Vec::new();
+    for _session in 0..128 {
+        ids.push(sessions.create(Basket::default()).await.unwrap().id);
+    }
+    world.clock.advance(SECOND * 2);
+    let requests = ids.iter().flat_map(|id| [id; 3]).enumerate().map(|(n, id)| {
+        let handle = SessionHandle::new(&sessions, Some(id.clone()), Mode::Normal);
+        tokio::spawn(async move {
+            handle.get().await.unwrap().unwrap();
+            handle.edit(Edit::new().set(format!("a{n}"), true)).await.unwrap();
+            let Outcome::HandOver(session) = handle.commit().await.unwrap() else { panic!("kept") };
+            session.id.clone()
+        })
+    });
+    let requests = requests.collect::<Vec<_>>();
+    for request in requests {
+        let ended = tokio::time::timeout(SECOND * 60, request).await;
+        let id = ended.expect("a renewal waits for itself").unwrap();
+        assert_eq!(sessions.load(&id).await.unwrap().unwrap().id, id);
+    }
 }

@@ -187,3 +187,28 @@ fn readers_and_writers_of_a_full_store_leave_no_key_behind() {
     assert_eq!(indexed, cached, "keys in the index and in the cache");
     assert!(store.usage().1 > 0, "it was never full");
 }
+
+/// An id that leads to another record, and that record, are made together: whoever sees the one
+/// must find the other.
+#[test]
+fn who_sees_one_key_of_a_transaction_sees_the_others() {
+    const ROUNDS: u64 = 20_000;
+    let (store, _clock) = store(1 << 30);
+    let number = |key: &Key| {
+        let entry = store.get(key).unwrap();
+        entry.map_or(0, |entry| u64::from_be_bytes(entry.value[..].try_into().unwrap()))
+    };
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for round in 1..=ROUNDS {
+                let put = |at| Write::put(key(at), Bytes::copy_from_slice(&round.to_be_bytes()));
+                let made = store.transact(vec![put(1), put(2), put(3)]).unwrap();
+                assert!(matches!(made, Transacted::Applied { .. }));
+            }
+        });
+        while !writer.is_finished() {
+            let (first, last) = (number(&key(1)), number(&key(3)));
+            assert!(last >= first, "{first} without its {last}");
+        }
+    });
+}
