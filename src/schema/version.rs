@@ -36,7 +36,8 @@ use crate::store::Codec;
 ///         Ok(Self { pages, language: None })
 ///     }
 ///
-///     // Only while builds that know no version 2 still run; see `StoreBuilder::write_floor`.
+///     // While builds that know no version 2 still run; see `StoreBuilder::write_floor`. They can
+///     // keep no language, so it is not asked for before `Store::finalize`.
 ///     fn downcast(&self, to: Downcast) -> steadfast::Result<Vec<u8>> {
 ///         to.write(&VisitV1 { pages: self.pages })
 ///     }

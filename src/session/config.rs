@@ -104,7 +104,7 @@ impl<T: State> SessionsBuilder<T> {
     }
 
     /// Tells what happens to sessions: for an audit log, or to close a web socket. It is called
-    /// within the call that makes it happen, so it should hand over and return.
+    /// within the call that makes it happen, so it should hand over and return, and not panic.
     #[must_use]
     pub fn on_event(mut self, listener: impl Fn(&SessionEvent) + Send + Sync + 'static) -> Self {
         self.listener = Some(Listener::new(listener));

@@ -18,6 +18,8 @@ pub struct StoreBuilder {
     #[cfg(feature = "encrypt")]
     sealing: Option<SealingKeys>,
     floors: Floors,
+    /// What a write floor was that is none, and the version of its type.
+    bad_floor: Option<(u16, u16)>,
 }
 
 impl StoreBuilder {
@@ -29,6 +31,7 @@ impl StoreBuilder {
             #[cfg(feature = "encrypt")]
             sealing: None,
             floors: Floors::default(),
+            bad_floor: None,
         }
     }
 
@@ -60,6 +63,9 @@ impl StoreBuilder {
     /// this one can be rolled back. [`Store::finalize`] ends it.
     #[must_use]
     pub fn write_floor<T: State>(mut self, schema: u16) -> Self {
+        if !(1..=T::SCHEMA).contains(&schema) {
+            self.bad_floor = Some((schema, T::SCHEMA));
+        }
         self.floors.set::<T>(schema);
         self
     }
@@ -68,10 +74,21 @@ impl StoreBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] if the namespace is not 1 to 40 characters of `[A-Za-z0-9._:-]`.
+    /// [`ErrorKind::Invalid`] if the namespace is not 1 to 40 characters of `[A-Za-z0-9._:-]`, for
+    /// a write floor that is not a version up to its type's own, or for two keys of one id.
     pub fn build(self) -> Result<Store> {
         if self.namespace.len() > NAMESPACE_LEN_MAX {
             let detail = format!("a store's namespace has 1 to {NAMESPACE_LEN_MAX} characters");
+            return Err(Error::new(ErrorKind::Invalid, detail));
+        }
+        if let Some((floor, schema)) = self.bad_floor {
+            let detail = format!("a write floor is a version from 1 to {schema}, not {floor}");
+            return Err(Error::new(ErrorKind::Invalid, detail));
+        }
+        #[cfg(feature = "encrypt")]
+        if self.sealing.as_ref().is_some_and(|keys| !keys.are_distinct()) {
+            let detail = "two encryption keys have one id; records written with one of them could \
+                          not be read; give each key an id of its own";
             return Err(Error::new(ErrorKind::Invalid, detail));
         }
         let namespace = Namespace::new(&self.namespace)?.child("v1")?;

@@ -8,8 +8,9 @@
 //! | 28 + n | 16 | tag |
 //!
 //! Bound as associated data: the facts of the envelope's header, the schema version among them,
-//! and the store key. A record that is copied under another key, or whose deadline or version is
-//! changed, does not open.
+//! and the store key. A record that is copied under another key, or whose header is changed, does
+//! not open. Not prevented: whoever can write to the store can put back what stood under a key
+//! before, and a new record's life then starts anew, since its birth is the write that carries it.
 
 use std::fmt;
 
@@ -55,7 +56,7 @@ impl SealingKeys {
         Self { keys: vec![(id, XChaCha20Poly1305::new(key.into()))], accept_clear: false }
     }
 
-    /// Reads what was written with an earlier key. An id that is taken already keeps its key.
+    /// Reads what was written with an earlier key.
     #[must_use]
     pub fn and_old(mut self, id: u32, key: &[u8; 32]) -> Self {
         self.keys.push((id, XChaCha20Poly1305::new(key.into())));
@@ -68,6 +69,11 @@ impl SealingKeys {
     pub fn accept_clear(mut self) -> Self {
         self.accept_clear = true;
         self
+    }
+
+    pub(super) fn are_distinct(&self) -> bool {
+        let ids = self.keys.iter().map(|(id, _cipher)| id);
+        ids.collect::<std::collections::HashSet<_>>().len() == self.keys.len()
     }
 
     /// The envelope of clear payload, without guards, as it is stored.

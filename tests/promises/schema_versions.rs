@@ -20,6 +20,7 @@ on_every_backend!(
     a_floor_without_a_downcast_writes_nothing,
     a_version_that_is_not_read_any_more_is_kept,
     a_step_that_does_not_go_down_is_an_error,
+    a_floor_that_is_no_version_is_refused_at_the_start,
 );
 
 /// The first release.
@@ -207,4 +208,11 @@ async fn a_step_that_does_not_go_down_is_an_error(world: World) {
     assert_eq!(error.kind(), ErrorKind::Invalid);
     let error = sessions(&floored::<Circular>(&world, 1)).create(Circular(1)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
+}
+
+async fn a_floor_that_is_no_version_is_refused_at_the_start(world: World) {
+    for floor in [0, 4] {
+        let builder = Store::builder(world.backend.clone()).write_floor::<CartV3>(floor);
+        assert_eq!(builder.build().unwrap_err().kind(), ErrorKind::Invalid, "{floor}");
+    }
 }

@@ -21,6 +21,7 @@ on_every_backend!(
     a_sealed_store_refuses_a_planted_clear_record,
     a_store_that_was_begun_clear_changes_over,
     an_update_without_effect_writes_nothing_here_too,
+    two_keys_of_one_id_are_refused_at_the_start,
 );
 
 const CANARY: &str = "canary-7f3a";
@@ -133,4 +134,9 @@ async fn an_update_without_effect_writes_nothing_here_too(world: World) {
     let set = |basket: &mut Option<Basket>| *basket = Some(Basket { items: vec![1] });
     let first = store.update(&key, None, set).await.unwrap().version;
     assert_eq!(store.update(&key, None, set).await.unwrap().version, first);
+}
+
+async fn two_keys_of_one_id_are_refused_at_the_start(world: World) {
+    let keys = first_key().and_old(1, &[2; 32]);
+    assert_eq!(builder(&world).sealed(keys).build().unwrap_err().kind(), ErrorKind::Invalid);
 }
