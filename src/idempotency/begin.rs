@@ -241,13 +241,7 @@ impl<A: State> Idempotency<A> {
         only_if: Condition,
     ) -> Result<Written> {
         let write = self.compose(key, head, answer, only_if)?;
-        match self.store.write(write.clone()).await {
-            // If that fails, too, it is as open as before, whatever the second error says.
-            Err(error) if error.is_ambiguous() => {
-                self.store.write(write).await.map_err(|_again| error)
-            }
-            answer => answer,
-        }
+        store::twice(|| self.store.write(write.clone())).await
     }
 
     pub(super) fn compose(

@@ -141,12 +141,7 @@ impl<A: State> Claim<A> {
     /// Made twice if the first reply was lost; if it was applied then, the claim's own record
     /// refuses the second and is recognised.
     async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
-        match self.idempotency.store.transact(writes.clone()).await {
-            Err(error) if error.is_ambiguous() => {
-                self.idempotency.store.transact(writes).await.map_err(|_again| error)
-            }
-            answer => answer,
-        }
+        store::twice(|| self.idempotency.store.transact(writes.clone())).await
     }
 
     /// Keeps that the outcome is unknown: the execution failed and may have had effects. What the

@@ -22,4 +22,4 @@ pub(crate) use record::{Carried, Head, Opened};
 #[cfg(feature = "encrypt")]
 pub use seal::SealingKeys;
 pub use update::Updated;
-pub(crate) use update::{Fate, contended};
+pub(crate) use update::{Fate, contended, twice};

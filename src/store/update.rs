@@ -195,6 +195,15 @@ impl Store {
     }
 }
 
+/// Calls again if the first reply was lost. If that fails, too, the first error stands: the change
+/// may be made, whatever became of the repeat.
+pub(crate) async fn twice<T, F: Future<Output = Result<T>>>(call: impl Fn() -> F) -> Result<T> {
+    match call().await {
+        Err(first) if first.is_ambiguous() => call().await.map_err(|_again| first),
+        answer => answer,
+    }
+}
+
 /// The end of an optimistic loop.
 pub(crate) fn contended(attempts: usize) -> Error {
     let detail = format!(

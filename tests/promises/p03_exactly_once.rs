@@ -15,6 +15,7 @@ use crate::world::{Basket, LEASE, Receipt, World, acquired, alice, on_every_back
 on_every_backend!(
     an_effect_and_its_answer_commit_in_one_trip,
     whatever_reply_is_lost_the_effect_happens_once,
+    a_change_that_may_be_made_is_never_said_not_to_be,
     a_refused_change_leaves_the_claim_and_everything_else,
     a_fenced_holder_changes_nothing,
     concurrent_executions_all_count_once,
@@ -108,6 +109,22 @@ async fn whatever_reply_is_lost_the_effect_happens_once(world: World) {
             }
         }
     }
+}
+
+/// The reply is lost, and the repeat does not reach the store: the change is made all the same.
+async fn a_change_that_may_be_made_is_never_said_not_to_be(world: World) {
+    let faulty = Faulty::new(world.backend.clone());
+    let store = faulty.store();
+    let lost = || faulty.fail_next(&[Fault::ReplyLost, Fault::Cut]);
+    lost();
+    assert!(pay(&payments(&store)).await.unwrap_err().is_ambiguous());
+    world.clock.advance(LEASE);
+    let claim = acquired(pay(&payments(&store)).await.unwrap());
+    let change = one_more(&store).await;
+    lost();
+    let error = claim.complete_with(&Receipt::new("1"), vec![change]).await.unwrap_err();
+    assert!(error.is_ambiguous(), "{error:?}");
+    assert_eq!(items(&store).await, [7]);
 }
 
 async fn a_refused_change_leaves_the_claim_and_everything_else(world: World) {
