@@ -51,7 +51,7 @@ const THROWN_AWAY_MAX: usize = 64 << 20;
 async fn take_in(body: Body, limit: usize) -> std::result::Result<Vec<u8>, Problem> {
     let (mut reader, mut chunk) = (body.into_async_read(), vec![0; 16 * 1024]);
     let (mut body, mut len) = (Vec::new(), 0);
-    while len <= THROWN_AWAY_MAX {
+    while len <= limit.saturating_add(THROWN_AWAY_MAX) {
         let read = reader.read(&mut chunk).await.map_err(|_broken_off| {
             Problem::new(StatusCode::BAD_REQUEST, "the request body did not arrive whole")
         })?;
@@ -92,4 +92,20 @@ impl<'a, T: DeserializeOwned> FromRequest<'a> for JsonBody<T> {
 
 fn bad_json(detail: String) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, detail).kind("bad-json")
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_is_taken_whole_or_not_at_all_whatever_the_limit() {
+        let limit = THROWN_AWAY_MAX + 100_000;
+        for (len, taken) in [(limit, Some(limit)), (limit + 1, None)] {
+            let body = Body::from_async_read(tokio::io::repeat(7).take(len as u64));
+            assert_eq!(take_in(body, limit).await.ok().map(|body| body.len()), taken);
+        }
+    }
 }
