@@ -26,6 +26,11 @@ use super::{Problem, SessionCookie};
 /// that it is private, unless it has a `Cache-Control` of its own. Browsers send cookies unasked:
 /// protect mutations against forged requests besides.
 ///
+/// A handler behind [`Idempotent`](super::Idempotent) must not rely on changes that wait: they are
+/// made after its answer is kept, so if the client goes away or the commit fails they are lost, and
+/// a retry replays success. Use [`SessionHandle::update`], which changes at once, or
+/// [`Execution::complete_with`](super::Execution::complete_with).
+///
 /// Handlers take `Data<&SessionHandle<T>>`; behind a [`LiveSession`](super::LiveSession), which
 /// refuses requests without a session, also `Data<&Arc<Session<T>>>`.
 ///

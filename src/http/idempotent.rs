@@ -37,6 +37,12 @@ use super::{Problem, StoredResponse, unknown};
 /// | the key is older than what is remembered, where [asked for](Self::refuse_old_keys) | 412 |
 /// | the store cannot answer, or the process shuts down | 503 with `Retry-After`; nothing was executed, or the retry finds out |
 ///
+/// Behind a [`CookieSession`](super::CookieSession), the handler's session changes that wait for
+/// its commit are made after the answer is kept. A client that goes away, or a commit that fails,
+/// loses them, and the retry replays success. In such a handler change the session at once, with
+/// [`SessionHandle::update`](crate::session::SessionHandle::update), or keep what counts together
+/// with the answer, with [`Execution::complete_with`](super::Execution::complete_with).
+///
 /// Which responses are kept is said by [`Outcome`](super::Outcome); whether a request whose
 /// outcome is unknown may run again, by [`OnLapse`](crate::idempotency::OnLapse).
 #[derive(Clone, Debug)]

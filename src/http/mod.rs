@@ -10,6 +10,9 @@
 //! | [`LiveSession`] | a `SessionHandle<T>` or a `SessionId` | `Arc<Session<T>>`, and its `Principal` |
 //! | [`Idempotent`] | a `Principal` | [`Execution`] |
 //!
+//! A session's changes that wait for [`CookieSession`] are made after [`Idempotent`] has kept the
+//! answer, and can be lost in between; both say what to do instead.
+//!
 //! Every error is a [`Problem`] (RFC 9457). Handlers take what the middlewares left with
 //! [`poem::web::Data`].
 
