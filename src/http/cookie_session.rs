@@ -169,6 +169,9 @@ impl<T: State + Clone, E: Endpoint> Endpoint for CookieSessionEndpoint<T, E> {
             Brought::Nothing => (None, false),
             Brought::Rubbish => (None, true),
         };
+        if let Some(id) = &id {
+            request.extensions_mut().insert(id.clone());
+        }
         let handle = SessionHandle::new(&settings.sessions, id, settings.mode);
         request.extensions_mut().insert(handle.clone());
         let answer = self.inner.call(request).await.map(IntoResponse::into_response);

@@ -70,7 +70,10 @@ impl Idempotent {
     }
 
     /// Keys that belong to a session besides: for what is done to the session itself. With a key
-    /// that another session of the principal has used, the handler runs.
+    /// that another session of the principal has used, the handler runs. A session that has got a
+    /// new id meanwhile counts as another one. Needs a [`SessionId`] in the request, which
+    /// [`BearerAuth`](super::BearerAuth), [`CookieAuth`](super::CookieAuth) and
+    /// [`CookieSession`](super::CookieSession) leave.
     #[must_use]
     pub fn per_session(self) -> Self {
         Self { keys: Keys::Session, ..self }

@@ -5,10 +5,10 @@
 //! | middleware | needs | leaves in the request |
 //! | --- | --- | --- |
 //! | [`BodyLimit`] | | a body that is in memory and not too long |
-//! | [`CookieSession`] | | [`SessionHandle<T>`](crate::session::SessionHandle). No look-up before it is used |
+//! | [`CookieSession`] | | [`SessionHandle<T>`](crate::session::SessionHandle), and the [`SessionId`](crate::session::SessionId) that was brought, if any. No look-up before it is used |
 //! | [`BearerAuth`] or [`CookieAuth`] | | [`SessionId`](crate::session::SessionId); `BearerAuth` also [`Principal`](crate::Principal). No look-up, except of revocations |
 //! | [`LiveSession`] | a `SessionHandle<T>` or a `SessionId` | `Arc<Session<T>>`, and its `Principal` |
-//! | [`Idempotent`] | a `Principal` | [`Execution`] |
+//! | [`Idempotent`] | a `Principal`; with [`per_session`](Idempotent::per_session) also a `SessionId` | [`Execution`] |
 //!
 //! A session's changes that wait for [`CookieSession`] are made after [`Idempotent`] has kept the
 //! answer, and can be lost in between; both say what to do instead.

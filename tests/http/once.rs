@@ -8,13 +8,13 @@ use poem::endpoint::make;
 use poem::http::{Method, StatusCode, header};
 use poem::{EndpointExt, Request};
 use steadfast::backend::ManualClock;
-use steadfast::http::{Idempotent, StoredResponse};
+use steadfast::http::{CookieSession, Idempotent, LiveSession, SessionCookie, StoredResponse};
 use steadfast::idempotency::OnLapse;
 use steadfast::session::SessionId;
 use steadfast::{Idempotency, Principal};
 
 use crate::fault::Fault;
-use crate::{LEASE, app, call, idempotency, is_replay, keyed, post, problem, store, text};
+use crate::{LEASE, Visit, app, call, idempotency, is_replay, keyed, post, problem, store, text};
 
 #[tokio::test]
 async fn a_store_that_is_out_means_503_and_no_run() {
@@ -161,6 +161,28 @@ async fn credentials_without_a_principal_share_no_namespace() {
     let open = make(|_request| async { "done" }).with(once.anonymous());
     assert!(!is_replay(&call(&open, request().finish()).await));
     assert!(is_replay(&call(&open, request().finish()).await));
+}
+
+/// Behind a cookie as behind a token.
+#[tokio::test]
+async fn keys_that_belong_to_a_session_work_behind_its_cookie() {
+    let (_faulty, store, _clock) = store();
+    let sessions = steadfast::Sessions::<Visit>::builder(&store).build().unwrap();
+    let once = Idempotent::new(idempotency(&store, OnLapse::Refuse)).per_session();
+    let app = make(|_request| async { "done" })
+        .with(once)
+        .with(LiveSession(sessions.clone()))
+        .with(CookieSession::new(sessions.clone(), SessionCookie::new()));
+    let alice = Principal::new("alice").unwrap();
+    for device in ["laptop", "phone"] {
+        let session = sessions.sign_in(&alice, device, Visit(0)).await.unwrap();
+        for replayed in [false, true] {
+            let request = Request::builder().method(Method::POST).header("idempotency-key", "k");
+            let cookie = format!("__Host-sid={}", session.id.expose());
+            let answer = call(&app, request.header(header::COOKIE, cookie).finish()).await;
+            assert_eq!((answer.status().as_u16(), is_replay(&answer)), (200, replayed), "{device}");
+        }
+    }
 }
 
 #[tokio::test]
