@@ -55,7 +55,8 @@ pub enum KeyState<A> {
 pub enum Resolution<A> {
     /// It was done; every retry gets this answer.
     Completed(A),
-    /// Nothing was done; the next caller executes as if the key were new.
+    /// Nothing was done; the next caller executes as if the key were new. Be sure that the holder
+    /// is gone: see [`resolve`](Idempotency::resolve).
     Absent,
 }
 
@@ -103,7 +104,11 @@ impl<A: State> Idempotency<A> {
     }
 
     /// Settles a lapsed or indeterminate key with what was found out, if its record is still the
-    /// one of this [version](Status::version). Two trips. A holder that comes back late is fenced.
+    /// one of this [version](Status::version). Two trips.
+    ///
+    /// After [`Resolution::Completed`], a holder that comes back late is fenced. After
+    /// [`Resolution::Absent`] there is no record that could fence it: its renewals are told
+    /// [`Lost`](super::Renewal::Lost), but its completion counts, unless somebody has begun anew.
     ///
     /// # Errors
     ///

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use steadfast::idempotency::{
-    Begin, Completion, KeyState, OnLapse, Reason, Renewal, Resolution, Resolved, Tombstone,
+    Begin, Completion, Fingerprint, KeyState, OnLapse, Reason, Renewal, Resolution, Resolved, Tombstone,
 };
 use steadfast::idempotency::{IdempotencyKey, Status};
 
@@ -19,6 +19,7 @@ on_every_backend!(
     an_unknown_outcome_is_kept_with_what_the_client_was_told,
     an_answer_that_was_too_large_is_never_made_again,
     a_reconciler_settles_what_is_unknown,
+    a_late_holder_is_fenced_by_what_was_found_out_unless_that_is_nothing,
     a_stale_resolution_changes_nothing,
     a_checkpoint_has_a_limit,
 );
@@ -170,6 +171,31 @@ async fn a_reconciler_settles_what_is_unknown(world: World) {
             assert_eq!(resolved.unwrap(), Resolved::Resolved);
             assert_eq!(claim.renew().await.unwrap(), Renewal::Lost);
         }
+    }
+}
+
+async fn a_late_holder_is_fenced_by_what_was_found_out_unless_that_is_nothing(world: World) {
+    let payments = world.payments().build().unwrap();
+    for (name, begun_anew, counts) in
+        [("done", false, false), ("nothing", false, true), ("anew", true, false)]
+    {
+        let (key, print) = (IdempotencyKey::new(name).unwrap(), Fingerprint::of([name]));
+        let begin = async || payments.begin(&scope(), &key, &print).await.unwrap();
+        let mut late = acquired(begin().await);
+        world.clock.advance(LEASE + SECOND);
+        let version = payments.status(&scope(), &key).await.unwrap().unwrap().version;
+        let found = match name {
+            "done" => Resolution::Completed(Receipt::new("found")),
+            _ => Resolution::Absent,
+        };
+        let resolved = payments.resolve(&scope(), &key, version, found).await.unwrap();
+        assert_eq!(resolved, Resolved::Resolved);
+        let _next = if begun_anew { Some(acquired(begin().await)) } else { None };
+        assert_eq!(late.renew().await.unwrap(), Renewal::Lost, "{name}");
+        let done = late.complete(&Receipt::new("late")).await.unwrap();
+        assert_eq!(matches!(done, Completion::Completed), counts, "{name}");
+        let replay = begin().await;
+        assert_eq!(matches!(replay, Begin::Replay(_)), !begun_anew, "{name}: {replay:?}");
     }
 }
 
