@@ -113,7 +113,10 @@ impl Idempotent {
             let detail = format!("a replay must not carry {name}; leave it out");
             return Err(Error::new(ErrorKind::Invalid, detail));
         }
-        Arc::make_mut(&mut self.keeping).headers.push(name);
+        let headers = &mut Arc::make_mut(&mut self.keeping).headers;
+        if !headers.contains(&name) {
+            headers.push(name);
+        }
         Ok(self)
     }
 

@@ -49,6 +49,8 @@ async fn a_replay_carries_the_headers_of_the_route_and_never_a_credential() {
     }
     let once = once.replay_header(HeaderName::from_static("x-order")).unwrap();
     let once = once.replay_header(HeaderName::from_static("x-hop")).unwrap();
+    // It is among them already.
+    let once = once.replay_header(header::RETRY_AFTER).unwrap();
     let app = make(|_request| async {
         Response::builder()
             .header("x-order", "1")
@@ -66,7 +68,7 @@ async fn a_replay_carries_the_headers_of_the_route_and_never_a_credential() {
     let replay = call(&app, keyed("k").finish()).await;
     let orders: Vec<_> = replay.headers().get_all("x-order").iter().collect();
     assert_eq!(orders, ["1".as_bytes(), b"caf\xe9"]);
-    assert_eq!(replay.headers()[header::RETRY_AFTER], "7");
+    assert!(replay.headers().get_all(header::RETRY_AFTER).iter().eq(["7"]));
     for gone in ["x-hop", "connection", "set-cookie", "authorization", "date"] {
         assert!(!replay.headers().contains_key(gone), "{gone}");
     }
