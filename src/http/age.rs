@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use poem::http::HeaderMap;
 
-use crate::backend::Clock;
+use crate::backend::{Clock, Error, ErrorKind, Result};
 use crate::idempotency::IdempotencyKey;
 
 /// How far the clocks of a client and a node may be apart.
@@ -20,8 +20,16 @@ pub(super) struct Age {
 }
 
 impl Age {
-    pub(super) fn new(clock: impl Clock, retention: Duration) -> Self {
-        Self { clock: Arc::new(clock), max: retention.saturating_sub(SKEW_MAX) }
+    pub(super) fn new(clock: impl Clock, retention: Duration) -> Result<Self> {
+        let max = retention.saturating_sub(SKEW_MAX);
+        if max.is_zero() {
+            let detail = format!(
+                "old keys can be told from a retention of more than {SKEW_MAX:?}, and this one is \
+                 {retention:?}; set a longer one"
+            );
+            return Err(Error::new(ErrorKind::Invalid, detail));
+        }
+        Ok(Self { clock: Arc::new(clock), max })
     }
 
     /// True if the request says that it is too old. One that says nothing is not.

@@ -125,10 +125,14 @@ impl Idempotent {
     /// is a UUID of version 7, and of the header `Repeatability-First-Sent` (OASIS Repeatable
     /// Requests). This is the one place where a node's clock counts, and the client's: they may
     /// be ten minutes apart.
-    #[must_use]
-    pub fn refuse_old_keys(self, clock: impl Clock) -> Self {
-        let age = Some(Age::new(clock, self.idempotency.retention()));
-        Self { age, ..self }
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] for a retention of ten minutes or less: every request that has an age
+    /// could be too old.
+    pub fn refuse_old_keys(self, clock: impl Clock) -> crate::Result<Self> {
+        let age = Some(Age::new(clock, self.idempotency.retention())?);
+        Ok(Self { age, ..self })
     }
 }
 

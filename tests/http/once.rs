@@ -222,7 +222,7 @@ async fn a_request_older_than_the_retention_is_refused_where_asked_for() {
             runs.fetch_add(1, Ordering::SeqCst);
             async { "done" }
         });
-        handler.with(Idempotent::new(idempotency).refuse_old_keys(node.clone()))
+        handler.with(Idempotent::new(idempotency).refuse_old_keys(node.clone()).unwrap())
     };
     // The node's clock is the store's, here.
     let app = once(&clock);
@@ -248,6 +248,18 @@ async fn a_request_older_than_the_retention_is_refused_where_asked_for() {
     // A node whose clock is ten minutes behind refuses them, too.
     let behind = ManualClock::at_us((made_ms + 6_600_000) * 1_000);
     assert_eq!(call(&once(&behind), keyed(&uuid).finish()).await.status(), 412);
+}
+
+/// Clocks may be ten minutes apart, so within them every request could be too old.
+#[tokio::test]
+async fn old_keys_cannot_be_refused_where_all_are_old() {
+    let (_faulty, store, clock) = store();
+    for (retention_s, works) in [(600, false), (601, true)] {
+        let idempotency = Idempotency::<StoredResponse>::builder(&store);
+        let idempotency = idempotency.lease(LEASE).retention(Duration::from_secs(retention_s));
+        let once = Idempotent::new(idempotency.build().unwrap()).refuse_old_keys(clock.clone());
+        assert_eq!(once.is_ok(), works, "{retention_s}: {once:?}");
+    }
 }
 
 #[tokio::test]
