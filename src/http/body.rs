@@ -33,11 +33,7 @@ impl<E: Endpoint> Endpoint for BodyLimitEndpoint<E> {
     type Output = E::Output;
 
     async fn call(&self, mut request: Request) -> Result<Self::Output> {
-        let taken = timeout(ARRIVES_WITHIN, take_in(request.take_body(), self.limit)).await;
-        let body = taken.unwrap_or_else(|_elapsed| {
-            let detail = "the request body did not arrive in time";
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail))
-        })?;
+        let body = take_in(request.take_body(), self.limit).await?;
         request.set_body(body);
         self.inner.call(request).await
     }
@@ -48,7 +44,15 @@ const ARRIVES_WITHIN: Duration = Duration::from_secs(30);
 /// the answer.
 const THROWN_AWAY_MAX: usize = 64 << 20;
 
-async fn take_in(body: Body, limit: usize) -> std::result::Result<Vec<u8>, Problem> {
+/// The whole body, within the limit and in time.
+pub(super) async fn take_in(body: Body, limit: usize) -> std::result::Result<Vec<u8>, Problem> {
+    timeout(ARRIVES_WITHIN, read_all(body, limit)).await.unwrap_or_else(|_elapsed| {
+        let detail = "the request body did not arrive in time";
+        Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail))
+    })
+}
+
+async fn read_all(body: Body, limit: usize) -> std::result::Result<Vec<u8>, Problem> {
     let (mut reader, mut chunk) = (body.into_async_read(), vec![0; 16 * 1024]);
     let (mut body, mut len) = (Vec::new(), 0);
     while len <= limit.saturating_add(THROWN_AWAY_MAX) {
@@ -77,7 +81,8 @@ pub struct JsonBody<T>(pub T);
 
 impl<'a, T: DeserializeOwned> FromRequest<'a> for JsonBody<T> {
     async fn from_request(_request: &'a Request, body: &mut RequestBody) -> Result<Self> {
-        let bytes = body.take()?.into_bytes().await?;
+        let body = body.take().map_err(|taken| Problem::of(taken.into()))?;
+        let bytes = body.into_bytes().await.map_err(|failed| Problem::of(failed.into()))?;
         // serde's own messages would quote the body.
         let object: Map<String, Value> = serde_json::from_slice(&bytes).map_err(|error| {
             let (line, column) = (error.line(), error.column());

@@ -10,6 +10,7 @@ use crate::session::SessionId;
 use crate::{Idempotency, Principal};
 
 use super::age::Age;
+use super::body::take_in;
 use super::execute::execute;
 use super::fingerprint::fingerprint;
 use super::key::idempotency_key;
@@ -86,7 +87,8 @@ impl Idempotent {
         Self { keys: Keys::Anybody, ..self }
     }
 
-    /// The longest request in bytes, 1 MiB unless set. Longer ones get 413.
+    /// The longest request in bytes, 1 MiB unless set. Longer ones get 413, and those
+    /// that do not arrive within 30 seconds 408.
     #[must_use]
     pub fn request_limit(self, request_len_max: usize) -> Self {
         Self { request_len_max, ..self }
@@ -171,7 +173,7 @@ impl Idempotent {
     ) -> Result<Response> {
         let key = idempotency_key(request.headers())?;
         let scope = self.scope(&request)?;
-        let body = request.take_body().into_bytes_limit(self.request_len_max).await?;
+        let body = take_in(request.take_body(), self.request_len_max).await?;
         let fingerprint = fingerprint(&request, &body)?;
         request.set_body(body);
         let too_old = self.age.as_ref().is_some_and(|age| age.is_over(&key, request.headers()));

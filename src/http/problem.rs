@@ -97,7 +97,8 @@ impl Problem {
         response
     }
 
-    fn of(error: poem::Error) -> Self {
+    /// As [`from_poem`](Self::from_poem), of an error that is no response.
+    pub(super) fn of(error: poem::Error) -> Self {
         match error.downcast::<Self>() {
             Ok(problem) => problem,
             Err(error) if error.status().is_server_error() => {
