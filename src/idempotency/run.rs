@@ -291,8 +291,9 @@ async fn release<A: State>(execution: &Execution<A>, told: Option<&A>) -> Comple
     let released = insist(|| held.claim.release()).await;
     drop(held);
     match released {
-        Ok(Release::Released | Release::Lost) => Completion::Completed,
-        Ok(Release::Refused) => give_up(execution, Reason::Failed, told).await,
+        Ok(Release::Released) => Completion::Completed,
+        // If it is not ours any more, or was committed before, another answer counts.
+        Ok(Release::Lost | Release::Refused) => give_up(execution, Reason::Failed, told).await,
         Err(error) => {
             warn!(%error, "an idempotency key was not given back; it lapses with its lease");
             Completion::Completed

@@ -59,8 +59,10 @@ async fn pay_in(
             continue;
         };
         assert_ne!(ending, "panic", "as the test asked");
-        if ending == "error" {
-            return Err(StatusCode::BAD_GATEWAY.into());
+        match ending {
+            "error" => return Err(StatusCode::BAD_GATEWAY.into()),
+            "refuse" => return Err(StatusCode::BAD_REQUEST.into()),
+            _ => {}
         }
         return Ok(response);
     }
@@ -98,7 +100,7 @@ async fn a_change_that_was_outrun_is_computed_again() {
 /// The answer was committed, so it is the answer.
 #[tokio::test]
 async fn whatever_the_handler_does_after_its_commit_the_client_gets_what_was_kept() {
-    for ending in ["panic", "error"] {
+    for ending in ["panic", "error", "refuse"] {
         let (_faulty, store, _clock) = store();
         let app = app(&store, &Rival::default());
         let request = || keyed("k").uri_str(format!("/pay?{ending}")).finish();
