@@ -103,12 +103,15 @@ impl Problem {
             Ok(problem) => problem,
             Err(error) if error.status().is_server_error() => {
                 warn!(%error, "a request failed");
-                Self::new(error.status(), "the service failed; try again")
+                Self::new(error.status(), FAILED)
             }
             Err(error) => Self::new(error.status(), error.to_string()),
         }
     }
 }
+
+/// All that a client is told of an error that is for us to mend.
+const FAILED: &str = "the service failed; try again";
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -158,13 +161,20 @@ impl IntoResponse for Problem {
 }
 
 impl From<Error> for Problem {
-    /// What a client may know of an error of the store: 503 with `Retry-After`, except for what
-    /// the request itself brought: 400 for bad input, 413 for a value that is too large. The error
-    /// itself goes to the log.
+    /// What a client may know of an error: 503 with `Retry-After` where the store failed, 413 for a
+    /// value that is too large, and 500 for [`ErrorKind::Invalid`], whose text is for whoever wrote
+    /// the handler: where you parse what the client sent, answer 400 yourself. What the client is
+    /// not told goes to the log.
     fn from(error: Error) -> Self {
-        warn!(error = %error, "the state store failed");
         match error.kind() {
-            ErrorKind::Invalid => Self::new(StatusCode::BAD_REQUEST, error.to_string()),
+            ErrorKind::Invalid => {
+                error!(%error, "a handler asked for what is not valid");
+                return Self::new(StatusCode::INTERNAL_SERVER_ERROR, FAILED);
+            }
+            ErrorKind::TooLarge | ErrorKind::Contended => {}
+            _ => warn!(%error, "the state store failed"),
+        }
+        match error.kind() {
             ErrorKind::TooLarge => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "this is more than the store takes")
             }
@@ -208,7 +218,7 @@ impl From<SessionError> for Problem {
             }
             SessionError::Committed | SessionError::ReadOnly => {
                 error!(%error, "a handler may not do this to its session");
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the service failed; try again")
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, FAILED)
             }
             SessionError::Store(error) if error.kind() == ErrorKind::Contended => {
                 let detail = "too many requests change this session; try again";
@@ -227,4 +237,18 @@ impl From<SessionError> for Problem {
 /// Rounded up, as every span that a client waits for.
 pub(super) fn whole_seconds(span: Duration) -> u64 {
     u64::try_from(span.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_ours_to_mend_is_not_blamed_on_the_client() {
+        let error = Error::new(ErrorKind::Invalid, "check its Serialize implementation");
+        let problem = Problem::from(error);
+        assert_eq!((problem.status.as_u16(), problem.detail.as_str()), (500, FAILED));
+        let problem = Problem::from(Error::new(ErrorKind::TooLarge, "detail"));
+        assert_eq!(problem.status, StatusCode::PAYLOAD_TOO_LARGE);
+    }
 }

@@ -60,7 +60,8 @@ pub(crate) async fn log_in(
     Data(tokens): Data<&Tokens>,
 ) -> Result<Response> {
     check_name("user", &login.user, "_.@-")?;
-    let principal = Principal::new(&login.user).map_err(Problem::from)?;
+    let principal = Principal::new(&login.user);
+    let principal = principal.map_err(|error| bad_request(&error.to_string()))?;
     let device = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     let session = sessions.sign_in(&principal, device.unwrap_or("unknown"), Visit).await;
     let session = session.map_err(Problem::from)?;
