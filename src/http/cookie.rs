@@ -5,9 +5,9 @@ use poem::http::{HeaderMap, HeaderValue, header};
 
 use crate::backend::{Error, ErrorKind, Result};
 use crate::session::{Session, SessionId};
+use crate::token::whole_seconds;
 
 use super::SessionCookieBuilder;
-use super::problem::whole_seconds;
 
 /// How a session id travels in a cookie: `__Host-sid`, `Path=/`, `Secure`, `HttpOnly`,
 /// `SameSite=Lax`, and the session's absolute lifetime as `Max-Age`

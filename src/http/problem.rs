@@ -7,6 +7,7 @@ use tracing::{error, warn};
 
 use crate::backend::{Error, ErrorKind, Retry};
 use crate::session::SessionError;
+use crate::token::whole_seconds;
 
 /// An error answer after RFC 9457: `application/problem+json` with `type`, `status`, `title` and
 /// `detail`.
@@ -234,14 +235,16 @@ impl From<SessionError> for Problem {
     }
 }
 
-/// Rounded up, as every span that a client waits for.
-pub(super) fn whole_seconds(span: Duration) -> u64 {
-    u64::try_from(span.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wait_is_rounded_up_to_the_nanosecond() {
+        let problem = Problem::new(StatusCode::CONFLICT, "");
+        let problem = problem.retry_after(Duration::new(2, 1)).into_response();
+        assert_eq!(problem.headers()[header::RETRY_AFTER], "3");
+    }
 
     #[test]
     fn what_is_ours_to_mend_is_not_blamed_on_the_client() {

@@ -48,4 +48,6 @@ pub use error::{CheckError, TokenError};
 pub use key::Key;
 pub use revocation::Revocations;
 pub use ring::KeyRing;
+#[cfg(feature = "poem")]
+pub(crate) use tokens::whole_seconds;
 pub use tokens::{Tokens, TokensBuilder};

@@ -215,8 +215,8 @@ fn random_id() -> Result<String> {
     crate::random::bytes::<16>().map(|id| text::encode(&id))
 }
 
-/// Rounded up.
-fn whole_seconds(span: Duration) -> u64 {
+/// Rounded up, as every span that a client counts on.
+pub(crate) fn whole_seconds(span: Duration) -> u64 {
     u64::try_from(span.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u64::MAX)
 }
 

@@ -259,5 +259,5 @@ fn bad_request(detail: &str) -> poem::Error {
 
 /// Rounded up: a session that lives is never shown with 0 seconds.
 fn whole_seconds(span: Duration) -> u128 {
-    span.as_millis().div_ceil(1_000)
+    span.as_nanos().div_ceil(1_000_000_000)
 }
