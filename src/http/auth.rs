@@ -9,13 +9,18 @@ use crate::{Principal, Tokens};
 use super::{Problem, SessionCookie};
 
 /// Takes `Authorization: Bearer TOKEN` and leaves the token's session id and principal in the
-/// request. It looks nothing up unless it has [`revocations`](BearerAuth::revocations): the session
-/// behind the token may be gone, which [`LiveSession`](super::LiveSession) finds out.
+/// request, and all that the token says as [`Verified`]: read scopes and the like from its
+/// [`extra`](Verified::extra). A token without a session (`sid`) gets 401. It looks nothing up
+/// unless it has [`revocations`](BearerAuth::revocations): the session behind the token may be
+/// gone, which [`LiveSession`](super::LiveSession) finds out.
 #[derive(Clone, Debug)]
 pub struct BearerAuth {
     tokens: Tokens,
     revocations: Option<Revocations>,
 }
+
+/// What a token leaves in the request.
+type Identity = (SessionId, Principal, Verified);
 
 impl BearerAuth {
     /// Takes these tokens.
@@ -31,7 +36,7 @@ impl BearerAuth {
         self
     }
 
-    async fn identify(&self, request: &Request) -> Result<(SessionId, Principal), Problem> {
+    async fn identify(&self, request: &Request) -> Result<Identity, Problem> {
         let token = bearer(request).ok_or_else(Problem::unauthenticated)?;
         let verified = self.check(token).await.map_err(|error| match error {
             CheckError::Refused(reason) => {
@@ -40,11 +45,14 @@ impl BearerAuth {
             }
             CheckError::Store(error) => error.into(),
         })?;
-        let id = verified.session.and_then(|id| id.parse().ok());
-        id.zip(Principal::new(&verified.subject).ok()).ok_or_else(Problem::invalid_token)
+        let id = verified.session.as_deref().and_then(|id| id.parse().ok());
+        let named = id.zip(Principal::new(&verified.subject).ok());
+        let (id, principal) = named.ok_or_else(Problem::invalid_token)?;
+        Ok((id, principal, verified))
     }
 
     async fn check(&self, token: &str) -> Result<Verified, CheckError> {
+        // By the rules of these tokens; those of the revocations may be laxer.
         let verified = self.tokens.verify(token)?;
         if let Some(revocations) = &self.revocations {
             revocations.check(&verified).await?;
@@ -72,9 +80,10 @@ impl<E: Endpoint> Endpoint for BearerAuthEndpoint<E> {
     type Output = E::Output;
 
     async fn call(&self, mut request: Request) -> poem::Result<Self::Output> {
-        let (id, principal) = self.auth.identify(&request).await?;
+        let (id, principal, verified) = self.auth.identify(&request).await?;
         request.extensions_mut().insert(id);
         request.extensions_mut().insert(principal);
+        request.extensions_mut().insert(verified);
         self.inner.call(request).await
     }
 }

@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | [`BodyLimit`] | | a body that is in memory and not too long |
 //! | [`CookieSession`] | | [`SessionHandle<T>`](crate::session::SessionHandle), and the [`SessionId`](crate::session::SessionId) that was brought, if any. No look-up before it is used |
-//! | [`BearerAuth`] or [`CookieAuth`] | | [`SessionId`](crate::session::SessionId); `BearerAuth` also [`Principal`](crate::Principal). No look-up, except of revocations |
+//! | [`BearerAuth`] or [`CookieAuth`] | | [`SessionId`](crate::session::SessionId); `BearerAuth` also [`Principal`](crate::Principal) and [`Verified`](crate::token::Verified). No look-up, except of revocations |
 //! | [`LiveSession`] | a `SessionHandle<T>` or a `SessionId` | `Arc<Session<T>>`, and its `Principal` |
 //! | [`Idempotent`] | a `Principal`; with [`per_session`](Idempotent::per_session) also a `SessionId` | [`Execution`] |
 //!

@@ -1,5 +1,6 @@
 //! Bearer tokens: one opaque 401 for whatever is wrong with them, and 503 while nobody knows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,11 +8,11 @@ use poem::endpoint::make_sync;
 use poem::http::{StatusCode, header};
 use poem::{Endpoint, EndpointExt, Request, Response};
 use steadfast::http::BearerAuth;
-use steadfast::token::{Claims, Key, Revocations};
+use steadfast::token::{Claims, Key, Revocations, Verified};
 use steadfast::{Principal, Sessions, Tokens};
 
 use crate::fault::{Fault, Faulty};
-use crate::{Visit, call, store};
+use crate::{Visit, call, store, text};
 
 struct Home {
     faulty: Arc<Faulty>,
@@ -51,6 +52,21 @@ async fn a_good_token_passes_without_a_look_up() {
     let mut answer = send(&endpoint, &format!("bearer {}", home.token)).await;
     assert_eq!(answer.take_body().into_string().await.unwrap(), "alice");
     assert_eq!(home.faulty.trips(), 0);
+}
+
+/// Scopes, for instance.
+#[tokio::test]
+async fn a_handler_reads_what_else_the_token_says() {
+    let home = home().await;
+    let id = home.tokens.verify(&home.token).unwrap().session.unwrap();
+    let claims = Claims::new("alice").session(id).extra(&BTreeMap::from([("scope", "pay")]));
+    let token = home.tokens.issue(&claims.unwrap(), Duration::from_secs(60)).unwrap();
+    let endpoint = make_sync(|request| {
+        let verified = request.extensions().get::<Verified>().unwrap();
+        verified.extra::<BTreeMap<String, serde_json::Value>>().unwrap()["scope"].to_string()
+    });
+    let endpoint = endpoint.with(BearerAuth::new(home.tokens));
+    assert_eq!(text(send(&endpoint, &format!("Bearer {token}")).await).await, "\"pay\"");
 }
 
 #[tokio::test]
