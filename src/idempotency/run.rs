@@ -20,7 +20,8 @@ use super::{
 #[derive(Debug)]
 #[must_use = "only `Executed` and `Replayed` have an answer that counts"]
 pub enum Ran<A, E> {
-    /// It was executed now; the answer is kept.
+    /// It was executed now; the answer is kept. One that is too large is not: a retry gets
+    /// [`Indeterminate`](Self::Indeterminate) with [`Reason::Oversize`].
     Executed(A),
     /// It was done before, or by somebody who took over; this is the answer.
     Replayed(A),
