@@ -63,8 +63,7 @@ pub struct Idempotency<A> {
     pub(super) answer: PhantomData<fn() -> A>,
 }
 
-/// What became of a claim.
-#[derive(Debug)]
+/// What became of a claim. `Debug` does not show the answer.
 #[must_use = "only `Acquired` may execute"]
 pub enum Begin<A> {
     /// It is yours: execute, then complete. If a former holder left a
@@ -94,6 +93,21 @@ pub enum Begin<A> {
         /// What its caller was told, if that was kept.
         answer: Option<A>,
     },
+}
+
+impl<A> fmt::Debug for Begin<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Acquired(claim) => write!(f, "Acquired({claim:?})"),
+            Self::Replay(_) => f.write_str("Replay"),
+            Self::InFlight { lease_left, attempt } => {
+                write!(f, "InFlight({lease_left:?} left, attempt {attempt})")
+            }
+            Self::Mismatch => f.write_str("Mismatch"),
+            Self::Lapsed { attempt } => write!(f, "Lapsed(attempt {attempt})"),
+            Self::Indeterminate { reason, .. } => write!(f, "Indeterminate({reason:?})"),
+        }
+    }
 }
 
 /// What the record of a key says to somebody who wants it.

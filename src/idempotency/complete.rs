@@ -1,5 +1,7 @@
 //! How a claim ends.
 
+use std::fmt;
+
 use crate::State;
 use crate::backend::{Condition, Entry, Result, Transacted, Write};
 use crate::store;
@@ -8,8 +10,7 @@ use super::claim::{Met, ROUNDS_MAX, Rewritten};
 use super::record::Phase;
 use super::{Claim, Reason};
 
-/// How [`Claim::complete`] ended.
-#[derive(Debug)]
+/// How [`Claim::complete`] ended. `Debug` does not show the answer.
 #[must_use = "a fenced holder must serve the winner's answer, not its own"]
 pub enum Completion<A> {
     /// The answer is kept; every retry gets it.
@@ -21,8 +22,7 @@ pub enum Completion<A> {
     },
 }
 
-/// How [`Claim::complete_with`] ended.
-#[derive(Debug)]
+/// How [`Claim::complete_with`] ended. `Debug` does not show the answer.
 #[must_use = "only `Completed` has made the changes"]
 pub enum CompletedWith<A> {
     /// The answer is kept and the changes are made.
@@ -42,8 +42,7 @@ pub enum CompletedWith<A> {
     },
 }
 
-/// How [`Claim::tombstone`] ended.
-#[derive(Debug)]
+/// How [`Claim::tombstone`] ended. `Debug` does not show the answer.
 #[must_use = "a fenced holder must serve the winner's answer, not its own"]
 pub enum Tombstone<A> {
     /// It is kept that the outcome is unknown.
@@ -53,6 +52,39 @@ pub enum Tombstone<A> {
         /// The answer, if one is there.
         winner: Option<A>,
     },
+}
+
+impl<A> fmt::Debug for Completion<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Completed => f.write_str("Completed"),
+            Self::Fenced { winner } => show_fenced(winner.as_ref(), f),
+        }
+    }
+}
+
+impl<A> fmt::Debug for CompletedWith<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Completed => f.write_str("Completed"),
+            Self::Fenced { winner } => show_fenced(winner.as_ref(), f),
+            Self::Refused { index, current } => write!(f, "Refused(change {index}: {current:?})"),
+        }
+    }
+}
+
+impl<A> fmt::Debug for Tombstone<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kept => f.write_str("Kept"),
+            Self::Fenced { winner } => show_fenced(winner.as_ref(), f),
+        }
+    }
+}
+
+fn show_fenced<A>(winner: Option<&A>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let answer = if winner.is_some() { "an answer" } else { "no answer" };
+    write!(f, "Fenced({answer})")
 }
 
 impl<A: State> Claim<A> {

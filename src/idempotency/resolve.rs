@@ -50,8 +50,8 @@ pub enum KeyState<A> {
     },
 }
 
-/// What somebody found out about a key whose outcome was unknown.
-#[derive(Debug)]
+/// What somebody found out about a key whose outcome was unknown. `Debug` does not show the
+/// answer.
 pub enum Resolution<A> {
     /// It was done; every retry gets this answer.
     Completed(A),
@@ -168,6 +168,15 @@ impl<A> fmt::Debug for Status<A> {
             .field("effects_started", &self.effects_started)
             .field("age", &self.age)
             .finish_non_exhaustive()
+    }
+}
+
+impl<A> fmt::Debug for Resolution<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Completed(_) => "Completed",
+            Self::Absent => "Absent",
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Work that is begun, kept alive and settled in the background: the one engine below
 //! [`Idempotency::run`] and the HTTP middlewares.
 
+use std::fmt;
 use std::time::Duration;
 
 use tokio::task::{JoinError, JoinHandle};
@@ -16,8 +17,7 @@ use super::{
     Scope, Tombstone,
 };
 
-/// What became of work in [`Idempotency::run`].
-#[derive(Debug)]
+/// What became of work in [`Idempotency::run`]. `Debug` does not show the answer.
 #[must_use = "only `Executed` and `Replayed` have an answer that counts"]
 pub enum Ran<A, E> {
     /// It was executed now; the answer is kept. One that is too large is not: a retry gets
@@ -46,6 +46,20 @@ pub enum Ran<A, E> {
         /// What an earlier caller was told, if that was kept.
         answer: Option<A>,
     },
+}
+
+impl<A, E: fmt::Debug> fmt::Debug for Ran<A, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Executed(_) => f.write_str("Executed"),
+            Self::Replayed(_) => f.write_str("Replayed"),
+            Self::Failed(error) => write!(f, "Failed({error:?})"),
+            Self::InFlight { lease_left } => write!(f, "InFlight({lease_left:?} left)"),
+            Self::Mismatch => f.write_str("Mismatch"),
+            Self::Lapsed { attempt } => write!(f, "Lapsed(attempt {attempt})"),
+            Self::Indeterminate { reason, .. } => write!(f, "Indeterminate({reason:?})"),
+        }
+    }
 }
 
 /// How work fails. `?` makes it `Unknown`.

@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use steadfast::idempotency::{Fingerprint, IdempotencyKey, Reason, Scope};
+use steadfast::idempotency::{
+    Begin, CompletedWith, Completion, Fingerprint, IdempotencyKey, Ran, Reason, Resolution, Scope,
+    Tombstone,
+};
 use steadfast::token::{Claims, Key};
 use steadfast::{Principal, Store, Tokens};
 
@@ -56,6 +59,24 @@ async fn no_url_is_printed() {
         let error = steadfast::connect(url).await.unwrap_err();
         assert!(!format!("{error} {error:?}").contains(CANARY), "{error:?}");
     }
+}
+
+#[test]
+fn no_answer_is_printed() {
+    let answer = || Some(Receipt::new(CANARY));
+    let (reason, all) = (Reason::Failed, Receipt::new(CANARY));
+    let begun = [Begin::Replay(all.clone()), Begin::Indeterminate { reason, answer: answer() }];
+    let ran: [Ran<Receipt, ()>; 3] = [
+        Ran::Executed(all.clone()),
+        Ran::Replayed(all.clone()),
+        Ran::Indeterminate { reason, answer: answer() },
+    ];
+    let completed = Completion::Fenced { winner: answer() };
+    let completed_with = CompletedWith::Fenced { winner: answer() };
+    let kept = Tombstone::Fenced { winner: answer() };
+    let found = Resolution::Completed(all);
+    let out = format!("{begun:?} {ran:?} {completed:?} {completed_with:?} {kept:?} {found:?}");
+    assert!(!out.contains(CANARY), "{out}");
 }
 
 #[test]
