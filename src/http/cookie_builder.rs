@@ -42,6 +42,16 @@ pub enum SameSite {
     Strict,
 }
 
+impl SameSite {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Lax => "Lax",
+            Self::None => "None",
+            Self::Strict => "Strict",
+        }
+    }
+}
+
 impl SessionCookieBuilder {
     pub(super) fn new() -> Self {
         Self {
@@ -123,7 +133,8 @@ impl SessionCookieBuilder {
                           domain, or another path than /; name it __Secure-…";
             return Err(invalid(detail));
         }
-        let mut attributes = format!("Path={path}; Secure; HttpOnly; SameSite={same_site:?}");
+        let mut attributes =
+            format!("Path={path}; Secure; HttpOnly; SameSite={}", same_site.as_str());
         if let Some(domain) = domain {
             attributes = format!("{attributes}; Domain={domain}");
         }
