@@ -52,11 +52,19 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Backend>> {
     let scheme = SCHEMES.iter().find(|scheme| scheme.form == form && !path.starts_with("//"));
     let scheme = scheme.ok_or_else(unknown)?;
     if let Some(option) = options.split('&').find(|option| !option.is_empty()) {
-        let option = option.split('=').next().unwrap_or_default();
-        let detail = format!("the store URL has the option {option:?}; {name}: takes no options");
+        // What is not plainly the name of an option may be a part of a password.
+        let shown = option.split_once('=').map(|(name, _value)| name).filter(|name| is_name(name));
+        let shown =
+            shown.map_or_else(|| "an option".to_owned(), |name| format!("the option {name}"));
+        let detail = format!("the store URL has {shown}; {name}: takes no options");
         return Err(Error::new(ErrorKind::Config, detail));
     }
     (scheme.open)(path)
+}
+
+fn is_name(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    !text.is_empty() && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 fn unknown() -> Error {

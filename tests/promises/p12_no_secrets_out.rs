@@ -55,7 +55,10 @@ async fn no_secret_is_printed(world: World) {
 
 #[tokio::test]
 async fn no_url_is_printed() {
-    for url in ["redis://user:canary-7f3a@host", "memory:canary-7f3a", "canary-7f3a", "redb:"] {
+    for url in ["redis://user:canary-7f3a@host", "memory:canary-7f3a", "canary-7f3a", "redb:"]
+        .into_iter()
+        .chain(["redb:x?canary-7f3a", "redb:x?a@canary-7f3a=1", "memory:?o=canary-7f3a"])
+    {
         let error = steadfast::connect(url).await.unwrap_err();
         assert!(!format!("{error} {error:?}").contains(CANARY), "{error:?}");
     }
