@@ -6,7 +6,7 @@ use crate::fields::Fields;
 use crate::store;
 use crate::text;
 
-use super::record::{Bid, ClaimHead, Phase};
+use super::record::{Bid, Phase};
 use super::{Idempotency, Reason};
 
 /// Each round moves the record on; a holder meets its own renewals, a successor, or nothing.
@@ -92,8 +92,13 @@ impl<A: State> Claim<A> {
     ///
     /// What the store says; an error is not a loss, so try again while the lease lasts.
     pub async fn renew(&mut self) -> Result<Renewal> {
-        let head = self.bid.head(self.idempotency.running());
-        self.go_on(&head).await
+        match self.rewrite(self.idempotency.running(), None).await? {
+            Rewritten::Done(version) => {
+                self.version = version;
+                Ok(Renewal::Renewed)
+            }
+            Rewritten::Completed | Rewritten::Lost(_) => Ok(Renewal::Lost),
+        }
     }
 
     /// Says that what cannot be done twice begins now: from here on the key cannot be released,
@@ -113,8 +118,7 @@ impl<A: State> Claim<A> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TooLarge`] over 16 KiB; otherwise what the store says. After an error
-    /// [`checkpoint`](Claim::checkpoint) is the one before, and the next renewal keeps that.
+    /// [`ErrorKind::TooLarge`] over 16 KiB; otherwise what the store says.
     pub async fn save_checkpoint(&mut self, checkpoint: impl Into<Bytes>) -> Result<Renewal> {
         let checkpoint = checkpoint.into();
         if checkpoint.len() > Self::CHECKPOINT_LEN_MAX {
@@ -125,25 +129,8 @@ impl<A: State> Claim<A> {
             );
             return Err(Error::new(ErrorKind::TooLarge, detail));
         }
-        self.bid.effects_started = true;
-        let mut head = self.bid.head(self.idempotency.running());
-        head.checkpoint = Some(checkpoint);
-        let renewal = self.go_on(&head).await?;
-        if renewal == Renewal::Renewed {
-            // From here on each renewal carries it.
-            self.bid.checkpoint = head.checkpoint;
-        }
-        Ok(renewal)
-    }
-
-    async fn go_on(&mut self, head: &ClaimHead) -> Result<Renewal> {
-        match self.rewrite_as(head, None).await? {
-            Rewritten::Done(version) => {
-                self.version = version;
-                Ok(Renewal::Renewed)
-            }
-            Rewritten::Completed | Rewritten::Lost(_) => Ok(Renewal::Lost),
-        }
+        self.bid.checkpoint = Some(checkpoint);
+        self.mark_effects().await
     }
 
     /// Gives the key back as if it had never been claimed: only when nothing was executed. One
@@ -179,20 +166,17 @@ impl<A: State> Claim<A> {
 
     /// Replaces our record, whatever became of it meanwhile, unless it is somebody else's.
     pub(super) async fn rewrite(&self, phase: Phase, answer: Option<&A>) -> Result<Rewritten<A>> {
-        self.rewrite_as(&self.bid.head(phase), answer).await
-    }
-
-    async fn rewrite_as(&self, head: &ClaimHead, answer: Option<&A>) -> Result<Rewritten<A>> {
         let (idempotency, key) = (&self.idempotency, &self.bid.store_key);
+        let head = self.bid.head(phase);
         let mut only_if = Condition::VersionIs(self.version);
         for _round in 0..ROUNDS_MAX {
-            let current = match idempotency.put(key, head, answer, only_if).await? {
+            let current = match idempotency.put(key, &head, answer, only_if).await? {
                 Written::Applied { version } => {
                     return Ok(Rewritten::Done(version.unwrap_or(self.version)));
                 }
                 Written::Refused { current } => current,
             };
-            match self.meet(head.phase, current)? {
+            match self.meet(phase, current)? {
                 Met::Ours(condition) => only_if = condition,
                 Met::End(rewritten) => return Ok(rewritten),
             }

@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
-use steadfast::Idempotency;
 use steadfast::idempotency::{
-    Begin, Completion, Fingerprint, KeyState, OnLapse, Reason, Renewal, Resolution, Resolved,
-    Tombstone,
+    Begin, Completion, Fingerprint, KeyState, OnLapse, Reason, Renewal, Resolution, Resolved, Tombstone,
 };
 use steadfast::idempotency::{IdempotencyKey, Status};
 
-use crate::fault::{Fault, Faulty};
 use crate::world::{LEASE, Receipt, SECOND, World, acquired, on_every_backend, pay, scope};
 
 on_every_backend!(
@@ -25,7 +22,6 @@ on_every_backend!(
     a_late_holder_is_fenced_by_what_was_found_out_unless_that_is_nothing,
     a_stale_resolution_changes_nothing,
     a_checkpoint_has_a_limit,
-    a_checkpoint_that_was_not_saved_is_not_shown,
 );
 
 async fn a_lapsed_key_is_refused_by_default(world: World) {
@@ -76,22 +72,6 @@ async fn a_checkpoint_has_a_limit(world: World) {
     let error = claim.save_checkpoint(vec![0; 16 * 1024 + 1]).await.unwrap_err();
     assert_eq!(error.kind(), steadfast::ErrorKind::TooLarge);
     assert_eq!(claim.renew().await.unwrap(), Renewal::Renewed, "the claim stands");
-}
-
-async fn a_checkpoint_that_was_not_saved_is_not_shown(world: World) {
-    let faulty = Faulty::new(world.backend.clone());
-    let store = faulty.store();
-    let payments = Idempotency::<Receipt>::builder(&store).lease(LEASE);
-    let payments = payments.on_lapse(OnLapse::Recover).build().unwrap();
-    let mut claim = acquired(pay(&payments).await.unwrap());
-    assert_eq!(claim.save_checkpoint("saved").await.unwrap(), Renewal::Renewed);
-    faulty.fail_next(&[Fault::Cut]);
-    assert!(claim.save_checkpoint("not saved").await.is_err());
-    assert_eq!(claim.checkpoint().unwrap(), &b"saved"[..]);
-    assert_eq!(claim.renew().await.unwrap(), Renewal::Renewed);
-    world.clock.advance(LEASE + SECOND);
-    let next = acquired(pay(&payments).await.unwrap());
-    assert_eq!(next.checkpoint().unwrap(), &b"saved"[..]);
 }
 
 async fn the_lease_ends_exactly(world: World) {
