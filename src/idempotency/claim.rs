@@ -118,7 +118,8 @@ impl<A: State> Claim<A> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TooLarge`] over 16 KiB; otherwise what the store says.
+    /// [`ErrorKind::TooLarge`] over 16 KiB; otherwise what the store says. It may be saved all the
+    /// same, and the next renewal saves it if it is not: a step that is done is not undone.
     pub async fn save_checkpoint(&mut self, checkpoint: impl Into<Bytes>) -> Result<Renewal> {
         let checkpoint = checkpoint.into();
         if checkpoint.len() > Self::CHECKPOINT_LEN_MAX {

@@ -142,12 +142,13 @@ impl Store {
 
     async fn write_guarded(&self, guard: Option<&Write>, write: Write) -> Result<Written> {
         let Some(guard) = guard else { return self.write(write).await };
-        Ok(match self.transact(vec![guard.clone(), write]).await? {
+        // The write first: if it is refused because it was made before, that is what is told.
+        Ok(match self.transact(vec![write, guard.clone()]).await? {
             Transacted::Applied { versions } => {
-                Written::Applied { version: versions.last().copied().flatten() }
+                Written::Applied { version: versions.first().copied().flatten() }
             }
-            Transacted::Refused { index: 0, .. } => Written::Refused { current: None },
-            Transacted::Refused { current, .. } => Written::Refused { current },
+            Transacted::Refused { index: 0, current } => Written::Refused { current },
+            Transacted::Refused { .. } => Written::Refused { current: None },
         })
     }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use steadfast::idempotency::{
-    Begin, Completion, Fingerprint, KeyState, OnLapse, Reason, Renewal, Resolution, Resolved, Tombstone,
+    Begin, Completion, Fingerprint, KeyState, OnLapse, Reason, Renewal, Resolution, Resolved,
+    Tombstone,
 };
 use steadfast::idempotency::{IdempotencyKey, Status};
 

@@ -65,7 +65,7 @@ pub(super) fn check_url(input: &[u8]) {
     // Nothing of the URL is in the message, unless it is the name of an option.
     let option = url.strip_prefix("memory:?").and_then(|options| {
         let option = options.split('&').find(|option| !option.is_empty())?;
-        Some(option.split('=').next().unwrap_or_default())
+        Some(option.split_once('=').map_or("", |(name, _value)| name))
     });
     let innocent = option.map_or("nowhere:".to_owned(), |name| format!("memory:?{name}=1"));
     let expected = block_on(steadfast::connect(&innocent)).unwrap_err();

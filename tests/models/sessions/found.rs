@@ -82,3 +82,18 @@ fn a_renewal_that_is_overtaken_tells_that_the_session_goes_on() {
     let overtaken = Step::Together { runs, picks };
     assert_explained(&[alone(Verb::Create), alone(Verb::Rotate(true)), overtaken]);
 }
+
+/// The update was made, its reply was lost, and then all sessions were ended; its repetition met
+/// that first, and the failure of the read after it was said to be all that happened.
+#[test]
+fn an_update_that_a_log_out_everywhere_overtook_is_not_said_to_have_failed() {
+    let fates = vec![Fate::Fine, Fate::ReplyLost, Fate::Fine, Fate::Cut];
+    let runs = vec![
+        Run { fates, ..run(Verb::Update(true)) },
+        run(Verb::DestroyAll),
+        run(Verb::Devices),
+        run(Verb::Update(true)),
+    ];
+    let picks = vec![160, 60, 3, 2, 58, 42, 29, 178];
+    assert_explained(&[alone(Verb::SignIn), Step::Together { runs, picks }]);
+}
