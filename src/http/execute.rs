@@ -3,6 +3,7 @@ use std::sync::{Arc, OnceLock};
 
 use poem::http::StatusCode;
 use poem::{Endpoint, IntoResponse, Request, Response};
+use tracing::error;
 
 use crate::Idempotency;
 use crate::backend::{Entry, Write};
@@ -46,15 +47,19 @@ impl Execution {
     /// # Errors
     ///
     /// What the store says; return it: if the response was kept all the same, the client gets it.
+    /// 500 for a second call after one that kept its response: complete once, with all changes.
     pub async fn complete_with(
         &self,
         response: Response,
         changes: Vec<Write>,
     ) -> Result<Responded, Problem> {
+        if self.committed.get().is_some() {
+            error!("a handler completed its request twice; the second changes were not made");
+            return Err(unknown::broken());
+        }
         let (answer, response, _rest) = self.keeping.capture(response).await?;
         Ok(match self.inner.complete_with(&answer, changes).await? {
             CompletedWith::Completed => {
-                // A repeat keeps the first.
                 let _first = self.committed.get_or_init(|| answer);
                 Responded::Response(response)
             }

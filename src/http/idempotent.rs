@@ -21,10 +21,10 @@ use super::{Problem, StoredResponse, unknown};
 ///
 /// A key belongs to one [`Principal`] and one route; the request must carry a principal, which
 /// [`BearerAuth`](super::BearerAuth) or [`LiveSession`](super::LiveSession) leave. The same request
-/// means the same method, path, query and body, where JSON may differ in white space and in the
-/// order of members. The handler runs apart from the connection: if the client goes away it runs
-/// on, and the retry gets its answer. The lease is renewed while it runs. Requests that are safe
-/// (GET, HEAD, OPTIONS, TRACE) pass as they are.
+/// means the same method, path, query and body, where JSON without fractions may differ in white
+/// space and in the order of members. The handler runs apart from the connection: if the client
+/// goes away it runs on, and the retry gets its answer. The lease is renewed while it runs.
+/// Requests that are safe (GET, HEAD, OPTIONS, TRACE) pass as they are.
 ///
 /// | situation | answer |
 /// | --- | --- |

@@ -110,6 +110,8 @@ impl<A: State> Claim<A> {
     /// transactions over any keys. Make each change conditional on the version that it was
     /// computed from. After an error, repeat it with the same answer and changes: a completion of
     /// this claim's is recognised, and nothing is changed twice.
+    /// A claim is completed once: of a second answer, changes and all, nothing is made, and it is
+    /// told what the first was, completed.
     ///
     /// ```
     /// # use steadfast::backend::{Condition, Group, Write};

@@ -62,6 +62,11 @@ async fn pay_in(
         match ending {
             "error" => return Err(StatusCode::BAD_GATEWAY.into()),
             "refuse" => return Err(StatusCode::BAD_REQUEST.into()),
+            "twice" => {
+                let change = store.put(&account(store), &Balance(1_000)).unwrap();
+                let second = (StatusCode::OK, "two").into_response();
+                drop(execution.complete_with(second, vec![change]).await?);
+            }
             _ => {}
         }
         return Ok(response);
@@ -100,7 +105,7 @@ async fn a_change_that_was_outrun_is_computed_again() {
 /// The answer was committed, so it is the answer.
 #[tokio::test]
 async fn whatever_the_handler_does_after_its_commit_the_client_gets_what_was_kept() {
-    for ending in ["panic", "error", "refuse"] {
+    for ending in ["panic", "error", "refuse", "twice"] {
         let (_faulty, store, _clock) = store();
         let app = app(&store, &Rival::default());
         let request = || keyed("k").uri_str(format!("/pay?{ending}")).finish();

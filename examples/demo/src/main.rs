@@ -1,4 +1,4 @@
-//! A small shop that keeps nothing in its process: run as many of it as you like.
+//! A small shop that keeps nothing in its process: as many of it may run as can share its store.
 
 mod app;
 mod config;
