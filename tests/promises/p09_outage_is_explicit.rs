@@ -1,7 +1,7 @@
 //! P9: an outage is never a miss, and a read error never overwrites stored data.
 
 use steadfast::backend::ErrorKind;
-use steadfast::session::SessionError;
+use steadfast::session::{Edit, Mode, SessionError, SessionHandle};
 
 use crate::fault::{Fault, Faulty};
 use crate::world::{Basket, IDLE, Receipt, World, alice, on_every_backend, pay, sessions};
@@ -11,6 +11,7 @@ on_every_backend!(
     nothing_is_written_after_a_failed_read,
     a_claim_fails_closed,
     a_renewal_that_fails_does_not_fail_the_read,
+    a_commit_after_one_that_failed_claims_nothing,
 );
 
 async fn an_outage_is_not_a_missing_session(world: World) {
@@ -59,4 +60,16 @@ async fn a_renewal_that_fails_does_not_fail_the_read(world: World) {
     assert!(session.idle_left < IDLE, "it says what is left");
     let session = sessions.load(&id).await.unwrap().unwrap();
     assert_eq!(session.idle_left, IDLE);
+}
+
+async fn a_commit_after_one_that_failed_claims_nothing(world: World) {
+    let faulty = Faulty::new(world.backend.clone());
+    let sessions = sessions(&faulty.store());
+    let id = sessions.create(Basket::default()).await.unwrap().id;
+    let handle = SessionHandle::new(&sessions, Some(id), Mode::Normal);
+    handle.get().await.unwrap().unwrap();
+    handle.edit(Edit::new().set("paid", true)).await.unwrap();
+    faulty.fail_next(&[Fault::Cut]);
+    assert!(matches!(handle.commit().await, Err(SessionError::Store(e)) if e.is_outage()));
+    assert!(matches!(handle.commit().await, Err(SessionError::Committed)));
 }

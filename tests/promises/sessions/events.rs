@@ -12,6 +12,7 @@ use crate::world::{ABSOLUTE, Basket, IDLE, World, alice, on_every_backend};
 on_every_backend!(
     every_change_is_told_once,
     an_expired_session_is_told_once,
+    a_log_out_tells_what_it_finds_expired,
     what_the_store_did_not_do_is_not_told,
 );
 
@@ -92,4 +93,16 @@ async fn what_the_store_did_not_do_is_not_told(world: World) {
     faulty.fail_next(&[Fault::Cut]);
     assert!(sessions.destroy_all(&alice()).await.is_err());
     assert_eq!(heard.take(), []);
+}
+
+async fn a_log_out_tells_what_it_finds_expired(world: World) {
+    let heard = Heard::default();
+    let sessions = heard.sessions(&Faulty::new(world.backend.clone()));
+    sessions.sign_in(&alice(), "a", Basket::default()).await.unwrap();
+    world.clock.advance(ABSOLUTE - IDLE / 2);
+    let id = sessions.sign_in(&alice(), "b", Basket::default()).await.unwrap().id;
+    heard.take();
+    world.clock.advance(IDLE * 3 / 4);
+    sessions.destroy(&id).await.unwrap();
+    assert_eq!(heard.take(), [Happening::Expired, Happening::Destroyed]);
 }
