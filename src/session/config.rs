@@ -117,13 +117,12 @@ impl<T: State> SessionsBuilder<T> {
     ///
     /// [`ErrorKind::Invalid`] for a timeout or grace of zero or over ten years, or a limit of
     /// sessions that the backend cannot hold, and
-    /// [`ErrorKind::Unsupported`] if the backend lacks transactions within a group or versions
-    /// from its own clock.
+    /// [`ErrorKind::Unsupported`] if the backend lacks transactions within a group.
     pub fn build(self) -> Result<Sessions<T>> {
         let capabilities = &self.store.info().capabilities;
-        if capabilities.transactions < Transactions::SameGroup || !capabilities.clock_versions {
-            let detail = "sessions need a backend with transactions within a group and versions \
-                          from its clock; choose another backend";
+        if capabilities.transactions < Transactions::SameGroup {
+            let detail = "sessions need a backend with transactions within a group; choose another \
+                          backend";
             return Err(Error::new(ErrorKind::Unsupported, detail));
         }
         // The whole list is asked for at once; beside evictions, four records change together.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::backend::{
     Condition, Error, ErrorKind, Group, Key, Result, Ttl, Version, Write, Written,
 };
-use crate::store::{self, Carried, Limit, Opened};
+use crate::store::{Carried, Limit, Opened};
 use crate::{State, Store};
 
 use super::event::Listener;
@@ -154,8 +154,7 @@ impl<T: State> Sessions<T> {
 
     pub(super) fn session(&self, current: Current, state: T, touched: bool) -> Session<T> {
         let Current { id, opened, .. } = current;
-        let now_us = store::now_us(opened.version, opened.age);
-        let named_for = now_us.saturating_sub(opened.named_us());
+        let named_for = opened.now_us().saturating_sub(opened.named_us());
         Session {
             idle_left: self.idle_left(&opened, touched),
             absolute_left: opened.limit_left.unwrap_or(self.absolute.as_duration()),
@@ -273,7 +272,7 @@ impl Opened<Live> {
     /// When the session got its id, in µs on the store's clock.
     pub(super) fn named_us(&self) -> u64 {
         match self.head.named_us {
-            0 => self.version.get(),
+            0 => self.written_us,
             named_us => named_us,
         }
     }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{Entry, Error, ErrorKind, Key, Result, Ttl};
-use crate::store::{self, Head};
+use crate::store::Head;
 use crate::{Store, text};
 
 use super::SessionId;
@@ -104,8 +104,7 @@ impl DeviceList {
             let detail = "a list of devices names what is no session; it is left as it is";
             return Err(Error::new(ErrorKind::Corrupt, detail));
         }
-        let (written_us, now_us) =
-            (opened.version.get(), store::now_us(opened.version, opened.age));
+        let (written_us, now_us) = (opened.written_us, opened.now_us());
         let mut devices = opened.head.devices;
         for device in &mut devices {
             device.born_us = if device.born_us == 0 { written_us } else { device.born_us };
@@ -138,7 +137,8 @@ mod tests {
             let put = store.compose::<_, ()>(&key, &list, None, Carried::default()).unwrap();
             let Write::Put { value, .. } = put else { panic!("{put:?}") };
             let version = Version::new(1).unwrap();
-            let entry = Entry { value, version, age: Duration::ZERO, left: None };
+            let age = Duration::ZERO;
+            let entry = Entry { value, version, written_us: 1, age, left: None };
             let error = DeviceList::read(&store, &key, Some(&entry), 1).err().unwrap();
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{digest}");
         }

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::backend::{Error, ErrorKind, Result, Ttl, Version};
+use crate::backend::{Error, ErrorKind, Result, Ttl};
 
 use super::Codec;
 
@@ -168,12 +168,6 @@ fn u64_at(head: &[u8], at: usize) -> u64 {
 
 pub(super) fn corrupt(why: &str) -> Error {
     Error::new(ErrorKind::Corrupt, format!("the stored record is left as it is: {why}"))
-}
-
-/// The store's time when it answered with an entry of this version and age. Only with
-/// [`clock_versions`](crate::backend::Capabilities::clock_versions).
-pub(crate) fn now_us(version: Version, age: Duration) -> u64 {
-    version.get().saturating_add(u64::try_from(age.as_micros()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

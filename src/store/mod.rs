@@ -15,7 +15,7 @@ mod update;
 
 pub use codec::Codec;
 pub use config::StoreBuilder;
-pub(crate) use envelope::{Limit, now_us};
+pub(crate) use envelope::Limit;
 pub use handle::Store;
 pub use record::Record;
 pub(crate) use record::{Carried, Head, Opened};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::backend::{Entry, Error, ErrorKind, Key, Result, Write};
 use crate::{State, Store, schema};
 
-use super::envelope::{self, Format, HEADER_LEN, Header, Limit, now_us};
+use super::envelope::{self, Format, HEADER_LEN, Header, Limit};
 use super::record::{Carried, Head, Opened};
 use super::{Codec, Record};
 
@@ -82,6 +82,7 @@ impl Store {
             codec: unwrapped.header.codec,
             value,
             version: entry.version,
+            written_us: entry.written_us,
             age: entry.age,
             left: [entry.left, unwrapped.limit_left].into_iter().flatten().min(),
             limit_left: unwrapped.limit_left,
@@ -123,10 +124,8 @@ impl Store {
             return Err(Error::new(ErrorKind::Corrupt, detail));
         }
         let payload = self.clear(key, format, &entry.value, payload)?;
-        let written_us = entry.version.get();
-        let limit = header.limit.map(|limit| limit.born_by(written_us));
-        let now_us = now_us(entry.version, entry.age);
-        let limit_left = limit.map(|limit| limit.left(written_us, now_us));
+        let limit = header.limit.map(|limit| limit.born_by(entry.written_us));
+        let limit_left = limit.map(|limit| limit.left(entry.written_us, entry.now_us()));
         Ok(Unwrapped { header, payload, limit, limit_left })
     }
 

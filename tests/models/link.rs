@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use steadfast::backend::{
-    Backend, BackendInfo, Entry, Error, ErrorKind, Health, Key, Result, ScanPage, ScanRequest,
-    Transacted, Write, Written, async_trait,
+    Backend, BackendInfo, Entry, Error, ErrorKind, Health, Key, Namespace, Result, ScanPage,
+    ScanRequest, Transacted, Watch, Watcher, Write, Written, async_trait,
 };
 
 use crate::turns::{block_on, pause};
@@ -121,6 +121,10 @@ impl Backend for Link {
 
     async fn scan(&self, request: ScanRequest) -> Result<ScanPage> {
         self.trip(false, self.store.scan(request)).await
+    }
+
+    async fn watch(&self, namespace: &Namespace, watcher: Arc<dyn Watcher>) -> Result<Watch> {
+        self.store.watch(namespace, watcher).await
     }
 
     async fn check(&self) -> Result<Health> {

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use steadfast::Store;
 use steadfast::backend::{
-    Backend, BackendInfo, Entry, Error, ErrorKind, Health, Key, Result, ScanPage, ScanRequest,
-    Transacted, Write, Written, async_trait,
+    Backend, BackendInfo, Entry, Error, ErrorKind, Health, Key, Namespace, Result, ScanPage,
+    ScanRequest, Transacted, Watch, Watcher, Write, Written, async_trait,
 };
 
 /// What happens to a call.
@@ -112,6 +112,10 @@ impl Backend for Faulty {
 
     async fn scan(&self, request: ScanRequest) -> Result<ScanPage> {
         self.pass(self.inner.scan(request)).await
+    }
+
+    async fn watch(&self, namespace: &Namespace, watcher: Arc<dyn Watcher>) -> Result<Watch> {
+        self.inner.watch(namespace, watcher).await
     }
 
     async fn check(&self) -> Result<Health> {

@@ -28,7 +28,6 @@ impl Case {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
     AnyKeys,
-    ClockVersions,
     ManualTime,
     NoScan,
     NoTransactions,
@@ -44,7 +43,6 @@ impl Need {
         let can = &declared.capabilities;
         match self {
             Self::AnyKeys => can.transactions == Transactions::Any,
-            Self::ClockVersions => can.clock_versions,
             Self::ManualTime => !real_time,
             Self::NoScan => !can.scan,
             Self::NoTransactions => can.transactions == Transactions::None,
@@ -60,7 +58,6 @@ impl Need {
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::AnyKeys => "needs transactions over any keys",
-            Self::ClockVersions => "needs clock_versions",
             Self::ManualTime => "needs a clock that the suite can move",
             Self::NoScan => "for backends without scan",
             Self::NoTransactions => "for backends without transactions",

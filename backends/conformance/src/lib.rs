@@ -16,7 +16,7 @@
 //!         scan: true,
 //!         shared: false,
 //!         evicts: false,
-//!         clock_versions: true,
+//!         invalidations: false,
 //!         durability: Durability::Process,
 //!         ttl_step: std::time::Duration::from_micros(1),
 //!         value_len_max: 1 << 20,

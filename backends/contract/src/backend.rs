@@ -1,9 +1,13 @@
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{BackendInfo, Entry, Key, Result, ScanPage, ScanRequest, Transacted, Write, Written};
+use crate::{
+    BackendInfo, Entry, Key, Namespace, Result, ScanPage, ScanRequest, Transacted, Watch, Watcher,
+    Write, Written,
+};
 
 /// A storage engine: bytes, versions, TTL, conditions, and nothing else.
 ///
@@ -92,6 +96,16 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a cursor it did not make.
     async fn scan(&self, request: ScanRequest) -> Result<ScanPage>;
 
+    /// Tells the watcher what changes in a namespace and below it, whoever changes it, from when
+    /// this returns until the [`Watch`] is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) without
+    /// [`Capabilities::invalidations`](crate::Capabilities::invalidations), otherwise if the store
+    /// did not confirm.
+    async fn watch(&self, namespace: &Namespace, watcher: Arc<dyn Watcher>) -> Result<Watch>;
+
     /// A real round trip to the store; never answered from memory in front of it. On a durable
     /// engine it proves that writes still reach the disk.
     ///
@@ -109,7 +123,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
 }
 
 /// What [`Backend::check`] found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
     /// How long the round trip took.
     pub latency: Duration,
@@ -119,4 +133,19 @@ pub struct Health {
     pub limit_bytes: Option<u64>,
     /// How many live entries it has dropped to make room, where it does that.
     pub evicted: Option<u64>,
+    /// How many entries it has dropped because their time was over, where it counts them.
+    pub expired: Option<u64>,
+    /// How the store is replicated, where it can be.
+    pub replication: Option<Replication>,
+    /// What an operator should change, in words: a setting that can lose what must be kept.
+    pub warnings: Vec<String>,
+}
+
+/// How a store is replicated, as [`Backend::check`] found it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replication {
+    /// How many replicas are connected to the servers that take the writes.
+    pub replicas: u32,
+    /// How many bytes the last of them is behind; `None` without a replica.
+    pub lag_bytes: Option<u64>,
 }

@@ -24,7 +24,7 @@ pub struct BackendInfo {
 ///     scan: true,
 ///     shared: false,
 ///     evicts: false,
-///     clock_versions: true,
+///     invalidations: false,
 ///     durability: Durability::Durable,
 ///     ttl_step: Duration::from_millis(1),
 ///     value_len_max: 1 << 20,
@@ -43,9 +43,8 @@ pub struct Capabilities {
     pub shared: bool,
     /// Whether live entries may be dropped to make room.
     pub evicts: bool,
-    /// Whether [`Version`](crate::Version)s are microseconds of the store's clock, so that
-    /// version + age is the store's present time.
-    pub clock_versions: bool,
+    /// Whether [`watch`](crate::Backend::watch) works: the store tells what others change.
+    pub invalidations: bool,
     /// What an acknowledged write survives.
     pub durability: Durability,
     /// The granularity of deadlines: an entry may live this much longer than asked, never shorter.

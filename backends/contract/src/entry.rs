@@ -16,10 +16,12 @@ use bytes::Bytes;
 /// let entry = Entry {
 ///     value: Bytes::from_static(b"secret"),
 ///     version: Version::new(7).unwrap(),
+///     written_us: 1_700_000_000_000_000,
 ///     age: Duration::from_secs(2),
 ///     left: Some(Duration::from_secs(58)),
 /// };
 /// assert!(!format!("{entry:?}").contains("secret"));
+/// assert_eq!(entry.now_us(), 1_700_000_002_000_000);
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -27,10 +29,21 @@ pub struct Entry {
     pub value: Bytes,
     /// The version that the last put made.
     pub version: Version,
-    /// Time since the value was written; a touch does not reset it.
+    /// When the value was written, in microseconds since the Unix epoch on the store's clock.
+    pub written_us: u64,
+    /// Time since the value was written; a touch does not reset it. Never overstated.
     pub age: Duration,
     /// Time to live, never overstated; `None` if the entry does not expire.
     pub left: Option<Duration>,
+}
+
+impl Entry {
+    /// The store's time when it answered with this entry, in microseconds since the Unix epoch:
+    /// as late as the store can tell, and never later than it was.
+    pub fn now_us(&self) -> u64 {
+        let age_us = u64::try_from(self.age.as_micros()).unwrap_or(u64::MAX);
+        self.written_us.saturating_add(age_us)
+    }
 }
 
 impl fmt::Debug for Entry {
@@ -38,6 +51,7 @@ impl fmt::Debug for Entry {
         f.debug_struct("Entry")
             .field("value", &format_args!("{} bytes", self.value.len()))
             .field("version", &self.version)
+            .field("written_us", &self.written_us)
             .field("age", &self.age)
             .field("left", &self.left)
             .finish()
@@ -48,8 +62,8 @@ impl fmt::Debug for Entry {
 /// re-create too, as long as the store has not lost its data.
 ///
 /// It is the compare-and-set token, the fencing token, the order of cached copies and the `ETag`.
-/// Backends whose [`Capabilities::clock_versions`](crate::Capabilities::clock_versions) is true
-/// make it from the store's clock: microseconds since the Unix epoch, at least the previous + 1.
+/// Most backends make it from the store's clock: microseconds since the Unix epoch, at least the
+/// previous + 1.
 ///
 /// ```
 /// use steadfast_backend::Version;

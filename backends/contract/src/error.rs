@@ -45,6 +45,12 @@ impl Error {
         }))
     }
 
+    /// The answer of [`watch`](crate::Backend::watch) where the store does not tell what changes.
+    pub fn unwatched() -> Self {
+        let detail = "this store does not tell what changes in it; bound the age of what is cached";
+        Self::new(ErrorKind::Unsupported, detail)
+    }
+
     /// Names the backend and the operation.
     #[must_use]
     pub fn at(mut self, backend: &'static str, operation: &'static str) -> Self {
@@ -155,6 +161,9 @@ pub enum ErrorKind {
     TooLarge,
     /// The store cannot be reached.
     Unavailable,
+    /// The store made the change, but did not confirm in time that it survives what was asked:
+    /// the loss of a server, or of power.
+    Unconfirmed,
     /// This backend cannot do that.
     Unsupported,
 }
@@ -162,9 +171,11 @@ pub enum ErrorKind {
 impl ErrorKind {
     fn retry(self) -> Retry {
         match self {
-            Self::Busy | Self::Contended | Self::Timeout | Self::Unavailable => {
-                Retry::After(Duration::from_millis(100))
-            }
+            Self::Busy
+            | Self::Contended
+            | Self::Timeout
+            | Self::Unavailable
+            | Self::Unconfirmed => Retry::After(Duration::from_millis(100)),
             _ => Retry::Never,
         }
     }

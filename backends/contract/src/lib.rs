@@ -24,12 +24,13 @@ mod error;
 mod key;
 mod scan;
 mod ttl;
+mod watch;
 mod write;
 
 pub use async_trait::async_trait;
 pub use bytes::Bytes;
 
-pub use backend::{Backend, Health};
+pub use backend::{Backend, Health, Replication};
 pub use capabilities::{BackendInfo, Capabilities, Durability, Transactions};
 pub use clock::{Clock, ManualClock, StoreClock, SystemClock};
 pub use entry::{Entry, Version};
@@ -37,4 +38,5 @@ pub use error::{Error, ErrorKind, Result, Retry};
 pub use key::{Group, Key, Namespace};
 pub use scan::{Cursor, ScanPage, ScanRequest};
 pub use ttl::Ttl;
+pub use watch::{Watch, Watcher};
 pub use write::{Condition, Transacted, Write, Written};

@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use steadfast_backend::{
-    Backend, BackendInfo, Clock, Entry, Error, ErrorKind, Health, Key, Result, ScanPage,
-    ScanRequest, StoreClock, SystemClock, Transacted, Write, Written, async_trait,
+    Backend, BackendInfo, Clock, Entry, Error, ErrorKind, Health, Key, Namespace, Result, ScanPage,
+    ScanRequest, StoreClock, SystemClock, Transacted, Watch, Watcher, Write, Written, async_trait,
 };
 use tokio::runtime::Handle;
 
@@ -262,6 +262,10 @@ impl<E: Engine> Backend for Embedded<E> {
 
     async fn scan(&self, request: ScanRequest) -> Result<ScanPage> {
         self.read("scan", move |engine, clock| read::scan(engine, &request, clock)).await
+    }
+
+    async fn watch(&self, _namespace: &Namespace, _watcher: Arc<dyn Watcher>) -> Result<Watch> {
+        Err(Error::unwatched().at(self.info.name, "watch"))
     }
 
     async fn check(&self) -> Result<Health> {

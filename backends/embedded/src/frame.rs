@@ -65,6 +65,7 @@ impl Record {
         self.is_live(now_us).then(|| Entry {
             value: self.value,
             version: self.version,
+            written_us: self.version.get(),
             age: Duration::from_micros(now_us.saturating_sub(self.version.get())),
             left: (self.deadline_us > 0).then(|| Duration::from_micros(self.deadline_us - now_us)),
         })

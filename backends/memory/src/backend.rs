@@ -3,8 +3,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use steadfast_backend::{
-    Backend, BackendInfo, Capabilities, Clock, Durability, Entry, Health, Key, Result, ScanPage,
-    ScanRequest, StoreClock, SystemClock, Transacted, Transactions, Write, Written, async_trait,
+    Backend, BackendInfo, Capabilities, Clock, Durability, Entry, Error, Health, Key, Namespace,
+    Result, ScanPage, ScanRequest, StoreClock, SystemClock, Transacted, Transactions, Watch,
+    Watcher, Write, Written, async_trait,
 };
 
 use crate::MemoryConfig;
@@ -81,7 +82,7 @@ fn capabilities(limit_bytes: u64) -> Capabilities {
         scan: true,
         shared: false,
         evicts: true,
-        clock_versions: true,
+        invalidations: false,
         durability: Durability::Process,
         ttl_step: Duration::from_millis(1),
         value_len_max: room.min(VALUE_LEN_MAX),
@@ -134,6 +135,10 @@ impl Backend for MemoryBackend {
         self.store.scan(&request).map_err(|error| error.at(NAME, "scan"))
     }
 
+    async fn watch(&self, _namespace: &Namespace, _watcher: Arc<dyn Watcher>) -> Result<Watch> {
+        Err(Error::unwatched().at(NAME, "watch"))
+    }
+
     async fn check(&self) -> Result<Health> {
         let started = Instant::now();
         self.store.ensure_open().map_err(|error| error.at(NAME, "check"))?;
@@ -143,6 +148,7 @@ impl Backend for MemoryBackend {
             used_bytes: Some(used_bytes),
             limit_bytes: Some(self.limit_bytes),
             evicted: Some(evicted),
+            ..Health::default()
         })
     }
 

@@ -36,6 +36,7 @@ impl Record {
     pub(crate) fn into_entry(self, now_us: u64) -> Entry {
         let span = |from_us: u64, to_us: u64| Duration::from_micros(to_us.saturating_sub(from_us));
         Entry {
+            written_us: self.written_us,
             age: span(self.written_us, now_us),
             left: self.deadline_us.map(|deadline_us| span(now_us, deadline_us)),
             version: self.version,

@@ -15,7 +15,7 @@ const DECLARED: BackendInfo = BackendInfo {
         scan: true,
         shared: false,
         evicts: true,
-        clock_versions: true,
+        invalidations: false,
         durability: Durability::Process,
         ttl_step: Duration::from_millis(1),
         value_len_max: 16 << 20,

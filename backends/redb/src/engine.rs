@@ -52,7 +52,7 @@ impl Engine for RedbEngine {
             scan: true,
             shared: false,
             evicts: false,
-            clock_versions: true,
+            invalidations: false,
             durability: Durability::Durable,
             ttl_step: Duration::from_millis(1),
             // A value is held in memory several times on its way to the disk, and delays the

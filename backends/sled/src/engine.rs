@@ -54,7 +54,7 @@ impl Engine for SledEngine {
             scan: true,
             shared: false,
             evicts: false,
-            clock_versions: true,
+            invalidations: false,
             durability: Durability::Crash,
             ttl_step: Duration::from_millis(1),
             // A value is held in memory several times on its way to the disk, and delays the

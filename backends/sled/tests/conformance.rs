@@ -14,7 +14,7 @@ const DECLARED: BackendInfo = BackendInfo {
         scan: true,
         shared: false,
         evicts: false,
-        clock_versions: true,
+        invalidations: false,
         durability: Durability::Crash,
         ttl_step: Duration::from_millis(1),
         value_len_max: 16 << 20,

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use steadfast::backend::{
-    Backend, BackendInfo, Capabilities, Entry, Health, Key, Result, ScanPage, ScanRequest,
-    Transacted, Transactions, Write, Written, async_trait,
+    Backend, BackendInfo, Capabilities, Entry, Health, Key, Namespace, Result, ScanPage,
+    ScanRequest, Transacted, Transactions, Watch, Watcher, Write, Written, async_trait,
 };
 use steadfast::session::{Edit, Ended, Found, Rotation, SessionError};
 use steadfast::{Principal, Store};
@@ -168,6 +168,10 @@ impl Backend for Grouped {
 
     async fn scan(&self, request: ScanRequest) -> Result<ScanPage> {
         self.0.scan(request).await
+    }
+
+    async fn watch(&self, namespace: &Namespace, watcher: Arc<dyn Watcher>) -> Result<Watch> {
+        self.0.watch(namespace, watcher).await
     }
 
     async fn check(&self) -> Result<Health> {

@@ -19,8 +19,8 @@ cases!("versions":
     a_touch_keeps_it,
     a_refused_write_uses_none_that_is_seen,
     racing_puts_never_share_one,
-    version_and_age_make_the_present_time [ManualTime, ClockVersions],
-    they_do_not_run_ahead_of_the_clock [ManualTime, ClockVersions],
+    written_and_age_make_the_present_time [ManualTime],
+    what_is_written_says_when [ManualTime],
 );
 
 /// Puts, and checks that the version is higher than `last`.
@@ -164,32 +164,31 @@ async fn racing_puts_never_share_one(context: &mut Context) -> Outcome {
 
 const SLACK_US: u64 = 1_000;
 
-async fn version_and_age_make_the_present_time(context: &mut Context) -> Outcome {
+async fn written_and_age_make_the_present_time(context: &mut Context) -> Outcome {
     let key = context.key("k")?;
     context.put(Write::put(key.clone(), "v")).await?;
     for time in [0, 1_500, 60_000_000] {
         context.pass(Duration::from_micros(time)).await;
-        let entry = present(context.get(&key).await?, "after a put")?;
-        let age_us = u64::try_from(entry.age.as_micros()).unwrap_or(u64::MAX);
-        let found = entry.version.get().saturating_add(age_us);
+        let found = present(context.get(&key).await?, "after a put")?.now_us();
         ensure!(
             found.abs_diff(context.now_us()) <= SLACK_US,
-            "version + age is {found}, and it is {} us",
+            "written_us + age is {found}, and it is {} us",
             context.now_us()
         );
     }
     Ok(())
 }
 
-async fn they_do_not_run_ahead_of_the_clock(context: &mut Context) -> Outcome {
+async fn what_is_written_says_when(context: &mut Context) -> Outcome {
     let keys = context.keys(2)?;
     context.put(Write::put(keys[0].clone(), "v")).await?;
     context.pass(Duration::from_secs(3_600)).await;
     for key in &keys {
-        let version = context.put(Write::put(key.clone(), "v")).await?;
+        context.put(Write::put(key.clone(), "v")).await?;
+        let written_us = present(context.get(key).await?, "after a put")?.written_us;
         ensure!(
-            version.get().abs_diff(context.now_us()) <= SLACK_US,
-            "version {version:?} was made at {} us",
+            written_us.abs_diff(context.now_us()) <= SLACK_US,
+            "what was written at {} us says that it was at {written_us} us",
             context.now_us()
         );
     }

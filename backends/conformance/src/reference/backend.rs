@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use steadfast_backend::{
     Backend, BackendInfo, Capabilities, Clock, Cursor, Durability, Entry, Error, ErrorKind, Health,
-    Key, Result, ScanPage, ScanRequest, StoreClock, Transacted, Transactions, Version, Write,
-    Written, async_trait,
+    Key, Namespace, Result, ScanPage, ScanRequest, StoreClock, Transacted, Transactions, Version,
+    Watch, Watcher, Write, Written, async_trait,
 };
 
 use super::Model;
@@ -52,7 +52,7 @@ impl ModelBackend {
             scan: true,
             shared: false,
             evicts: false,
-            clock_versions: true,
+            invalidations: false,
             durability: Durability::Process,
             ttl_step: Duration::from_micros(1),
             value_len_max: 1 << 20,
@@ -179,6 +179,10 @@ impl Backend for ModelBackend {
         let last = keys.last().filter(|_| more);
         let next = last.map(|key| Cursor(key.as_str().to_owned().into()));
         Ok(ScanPage { keys, next })
+    }
+
+    async fn watch(&self, _namespace: &Namespace, _watcher: Arc<dyn Watcher>) -> Result<Watch> {
+        Err(Error::unwatched())
     }
 
     async fn check(&self) -> Result<Health> {

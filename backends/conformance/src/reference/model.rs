@@ -25,6 +25,7 @@ impl Model {
         Some(Entry {
             value: record.value.clone(),
             version: record.version,
+            written_us: record.written_us,
             age: Duration::from_micros(now_us - record.written_us),
             left: record.deadline_us.map(|deadline_us| Duration::from_micros(deadline_us - now_us)),
         })

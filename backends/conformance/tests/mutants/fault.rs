@@ -38,7 +38,7 @@ pub(crate) enum Fault {
     TouchBumpsVersion,
     VersionsAreCoarse,
     VersionsRestartWithTheEntry,
-    VersionsRunAhead,
+    WrittenRunsAhead,
 
     // Time to live.
     CapsTtlAt30Days,

@@ -3,13 +3,13 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use steadfast_backend::{
     Backend, BackendInfo, Bytes, Capabilities, Clock, Condition, Entry, Error, ErrorKind, Health,
-    Key, ManualClock, Result, ScanPage, ScanRequest, Transacted, Transactions, Version, Write,
-    Written, async_trait,
+    Key, ManualClock, Namespace, Result, ScanPage, ScanRequest, Transacted, Transactions, Version,
+    Watch, Watcher, Write, Written, async_trait,
 };
 use steadfast_conformance::ModelBackend;
 
@@ -121,9 +121,7 @@ impl Mutant {
 
     fn shift(&self, key: &Key) -> u64 {
         let notes = self.notes();
-        let ahead = if self.is(Fault::VersionsRunAhead) { 1 << 40 } else { 0 };
-        let shift = notes.shift.get(key).copied().unwrap_or_default() + notes.shift_all;
-        shift.wrapping_sub(ahead)
+        notes.shift.get(key).copied().unwrap_or_default() + notes.shift_all
     }
 
     /// A true version as the mutant shows it.
@@ -151,13 +149,15 @@ impl Mutant {
             && !self.notes().known.contains(key)
         {
             let (value, version) = (Bytes::new(), Version::new(1).unwrap());
-            return Some(Entry { value, version, age: Duration::ZERO, left: None });
+            let age = Duration::ZERO;
+            return Some(Entry { value, version, written_us: self.now_us(), age, left: None });
         }
         let mut entry = entry?;
         entry.version = self.shown(key, Some(entry.version)).unwrap();
         match self.fault {
             Fault::SweepsTheLiving if entry.left.is_some() && self.notes().swept => return None,
             Fault::EmptyIsMiss if entry.value.is_empty() => return None,
+            Fault::WrittenRunsAhead => entry.written_us += 1 << 40,
             Fault::LeftIsOverstated => {
                 entry.left = entry.left.map(|left| left + Duration::from_millis(2));
             }
@@ -302,6 +302,10 @@ impl Backend for Mutant {
     async fn scan(&self, request: ScanRequest) -> Result<ScanPage> {
         let _step = self.step().await?;
         self.scan_wrongly(request).await
+    }
+
+    async fn watch(&self, namespace: &Namespace, watcher: Arc<dyn Watcher>) -> Result<Watch> {
+        self.inner.watch(namespace, watcher).await
     }
 
     async fn check(&self) -> Result<Health> {

@@ -94,7 +94,7 @@ impl Engine for MapEngine {
             scan: true,
             shared: false,
             evicts: false,
-            clock_versions: true,
+            invalidations: false,
             durability: Durability::Process,
             ttl_step: Duration::from_millis(1),
             value_len_max: 16 << 20,

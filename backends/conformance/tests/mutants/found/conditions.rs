@@ -97,11 +97,11 @@ mutants! {
         "ttl::a_put_without_one_removes_the_deadline",
         "versions::each_put_has_a_higher_one",
         "versions::racing_puts_never_share_one",
-        "versions::they_do_not_run_ahead_of_the_clock",
         "versions::they_increase_across_a_transaction",
         "versions::they_increase_across_delete",
         "versions::they_increase_across_expiry",
         "versions::they_increase_within_a_batch",
+        "versions::what_is_written_says_when",
     ];
     refuses_empty_handed: RefusesEmptyHanded, plain => [
         "batches::answers_stand_in_the_order_of_the_writes",

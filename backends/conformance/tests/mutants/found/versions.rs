@@ -40,13 +40,11 @@ mutants! {
         "durability::entries_come_back_as_they_were",
         "durability::versions_go_on_from_where_they_were",
         "model::random_operations_agree_with_the_model",
-        "versions::they_do_not_run_ahead_of_the_clock",
         "versions::they_increase_across_delete",
         "versions::they_increase_across_expiry",
-        "versions::version_and_age_make_the_present_time",
     ];
-    versions_run_ahead: VersionsRunAhead, plain => [
-        "versions::they_do_not_run_ahead_of_the_clock",
-        "versions::version_and_age_make_the_present_time",
+    written_runs_ahead: WrittenRunsAhead, plain => [
+        "versions::what_is_written_says_when",
+        "versions::written_and_age_make_the_present_time",
     ];
 }
