@@ -54,6 +54,11 @@
 //!   `STEADFAST_MODEL_SEED` repeats a run. A failure is shrunk, printed with its seed, and kept in
 //!   `proptest-regressions/conformance.txt` beside the `Cargo.toml`.
 //! * [`Suite::report`] returns the verdicts instead of printing them.
+//!
+//! # Servers and faults
+//!
+//! The module `servers` starts the Redis and Memcached servers that a backend talks to, and
+//! kills, pauses and restarts them (on Unix).
 
 mod canary;
 mod case;
@@ -62,6 +67,8 @@ mod context;
 mod failure;
 mod place;
 mod reference;
+#[cfg(unix)]
+pub mod servers;
 mod suite;
 
 pub use place::{Place, Subject};

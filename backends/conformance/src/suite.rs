@@ -48,6 +48,7 @@ pub(crate) struct Settings {
     pub(crate) model_seed: Option<u64>,
     pub(crate) keep_failures: bool,
     only: &'static str,
+    missing: Option<&'static str>,
 }
 
 /// The verdict on one case.
@@ -97,6 +98,7 @@ impl Suite {
             model_seed: number("STEADFAST_MODEL_SEED"),
             keep_failures: true,
             only: "",
+            missing: None,
         };
         Self { settings: Arc::new(settings) }
     }
@@ -126,6 +128,26 @@ impl Suite {
         self.with(|settings| settings.only = part)
     }
 
+    /// Lists every case as ignored if there is a reason: what the machine lacks. The backend is
+    /// then never opened.
+    ///
+    /// ```
+    /// use steadfast_backend::{Backend, ManualClock};
+    /// use steadfast_conformance::{ModelBackend, Suite, Verdict};
+    ///
+    /// let declared = ModelBackend::with_clock(ManualClock::at_us(1)).info().clone();
+    /// let suite =
+    ///     Suite::new(declared, |place| async move { Ok(ModelBackend::with_clock(place.clock)) });
+    /// let missing = Some("needs a server"); // or `RedisServer::missing()`
+    /// let reports = suite.ignored_if(missing).report();
+    /// let ignored = Verdict::Ignored("needs a server");
+    /// assert!(!reports.is_empty() && reports.iter().all(|report| report.verdict == ignored));
+    /// ```
+    #[must_use]
+    pub fn ignored_if(self, missing: Option<&'static str>) -> Self {
+        self.with(|settings| settings.missing = missing)
+    }
+
     /// Makes the model case the same every time, with this seed and about this many operations,
     /// and without a file of past failures.
     #[must_use]
@@ -147,7 +169,7 @@ impl Suite {
     pub fn report(&self) -> Vec<Report> {
         let report = |case: Case| {
             let verdict = match self.unmet(case) {
-                Some(need) => Verdict::Ignored(need.text()),
+                Some(need) => Verdict::Ignored(need),
                 None => match run_case(case, &self.settings) {
                     Ok(()) => Verdict::Passed,
                     Err(Failure(text)) => Verdict::Failed(text),
@@ -163,8 +185,10 @@ impl Suite {
         cases::all().filter(move |case| case.name.contains(only))
     }
 
-    fn unmet(&self, case: Case) -> Option<Need> {
-        case.unmet(&self.settings.declared, self.settings.real_time)
+    /// What the case needs and cannot have.
+    fn unmet(&self, case: Case) -> Option<&'static str> {
+        let Settings { missing, declared, real_time, .. } = &*self.settings;
+        missing.or_else(|| case.unmet(declared, *real_time).map(Need::text))
     }
 
     fn trial(&self, case: Case) -> Trial {
@@ -172,7 +196,7 @@ impl Suite {
         let run = move || run_case(case, &settings).map_err(|Failure(text)| Failed::from(text));
         let trial = Trial::test(case.name, run);
         match self.unmet(case) {
-            Some(need) => trial.with_kind(need.text()).with_ignored_flag(true),
+            Some(need) => trial.with_kind(need).with_ignored_flag(true),
             None => trial,
         }
     }

@@ -1,0 +1,228 @@
+//! The servers of the tests are real, are the test's own, and do as they are told.
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use steadfast_conformance::servers::{MemcachedServer, RedisServer};
+
+/// Whether the process is there, dead and unreaped ones included.
+fn exists(pid: u32) -> bool {
+    let probe = Command::new("kill").arg("-0").arg(pid.to_string()).stderr(Stdio::null()).status();
+    probe.unwrap().success()
+}
+
+/// What a plain client on TCP is answered within a moment.
+fn ask(addr: std::net::SocketAddr, request: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(addr)?;
+    stream.set_read_timeout(Some(Duration::from_millis(200)))?;
+    stream.write_all(request.as_bytes())?;
+    let mut reply = [0; 256];
+    let len = stream.read(&mut reply)?;
+    Ok(String::from_utf8_lossy(&reply[..len]).into_owned())
+}
+
+#[test]
+fn redis_answers_on_tcp_and_on_its_socket() {
+    let server = RedisServer::start().unwrap();
+    assert_eq!(ask(server.addr(), "PING\r\n").unwrap(), "+PONG\r\n");
+    assert_eq!(server.command(&["PING"]).unwrap(), "PONG");
+    assert_eq!(server.url(), format!("redis://127.0.0.1:{}", server.port()));
+    assert_eq!(server.stat("server", "process_id").unwrap(), server.pid().to_string());
+}
+
+#[test]
+fn redis_replies_are_text_and_errors_are_errors() {
+    let server = RedisServer::start().unwrap();
+    assert_eq!(server.command(&["RPUSH", "list", "a b", ""]).unwrap(), "2");
+    assert_eq!(server.command(&["LRANGE", "list", "0", "-1"]).unwrap(), "a b\n");
+    assert_eq!(server.command(&["GET", "none"]).unwrap(), "");
+    let error = server.command(&["GET", "list"]).unwrap_err();
+    assert!(error.to_string().starts_with("WRONGTYPE"), "{error}");
+}
+
+#[test]
+fn redis_counts_calls() {
+    let server = RedisServer::start().unwrap();
+    assert_eq!(server.calls("get").unwrap(), 0);
+    for _ in 0..3 {
+        server.command(&["GET", "key"]).unwrap();
+    }
+    assert_eq!(server.calls("get").unwrap(), 3);
+    server.command(&["CONFIG", "RESETSTAT"]).unwrap();
+    assert_eq!(server.calls("get").unwrap(), 0);
+}
+
+#[test]
+fn redis_is_killed_and_restarts_empty_on_its_port() {
+    let server = RedisServer::start().unwrap();
+    let (port, pid) = (server.port(), server.pid());
+    server.command(&["SET", "key", "value"]).unwrap();
+    server.kill().unwrap();
+    assert!(!exists(pid));
+    assert!(server.command(&["PING"]).is_err());
+    assert!(ask(server.addr(), "PING\r\n").is_err());
+    server.restart().unwrap();
+    assert_eq!(server.command(&["GET", "key"]).unwrap(), "");
+    assert_eq!(server.port(), port);
+    assert_ne!(server.pid(), pid);
+}
+
+#[test]
+fn a_persisting_redis_keeps_its_data() {
+    let server = RedisServer::builder().persist().start().unwrap();
+    server.command(&["SET", "key", "value"]).unwrap();
+    server.kill().unwrap();
+    server.restart().unwrap();
+    assert_eq!(server.command(&["GET", "key"]).unwrap(), "value");
+}
+
+#[test]
+fn redis_stands_still_while_paused() {
+    let server = RedisServer::start().unwrap();
+    server.pause().unwrap();
+    server.pause().unwrap();
+    // The system takes the connection, and nobody answers on it.
+    let error = ask(server.addr(), "PING\r\n").unwrap_err();
+    assert!(matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut));
+    server.resume().unwrap();
+    assert_eq!(server.command(&["PING"]).unwrap(), "PONG");
+    server.pause().unwrap();
+    server.restart().unwrap();
+    assert_eq!(server.command(&["PING"]).unwrap(), "PONG");
+}
+
+#[test]
+fn a_dead_server_is_not_signalled() {
+    let server = RedisServer::start().unwrap();
+    server.kill().unwrap();
+    assert_eq!(server.pause().unwrap_err().kind(), io::ErrorKind::NotFound);
+    assert_eq!(server.resume().unwrap_err().kind(), io::ErrorKind::NotFound);
+}
+
+#[test]
+fn redis_asks_for_a_password() {
+    let server = RedisServer::builder().password("top \"secret\"/1").start().unwrap();
+    assert!(ask(server.addr(), "GET key\r\n").unwrap().starts_with("-NOAUTH"));
+    assert_eq!(server.command(&["PING"]).unwrap(), "PONG");
+    let start = "redis://:top%20%22secret%22%2F1@127.0.0.1:";
+    assert!(server.url().starts_with(start), "{}", server.url());
+    assert!(!format!("{server:?}").contains("secret"));
+}
+
+#[test]
+fn redis_knows_only_its_user() {
+    let server = RedisServer::builder().user("alice", "pass word").unix_socket().start().unwrap();
+    assert!(ask(server.addr(), "GET key\r\n").unwrap().starts_with("-NOAUTH"));
+    assert_eq!(server.command(&["ACL", "WHOAMI"]).unwrap(), "alice");
+    let url = format!("redis+unix://alice:pass%20word@{}", server.socket().display());
+    assert_eq!(server.url(), url);
+}
+
+#[test]
+fn a_replica_follows_its_master() {
+    let master = RedisServer::builder().password("secret").start().unwrap();
+    master.command(&["SET", "key", "value"]).unwrap();
+    let replica = RedisServer::builder().replica_of(&master).start().unwrap();
+    assert_eq!(replica.command(&["GET", "key"]).unwrap(), "value");
+    assert_eq!(replica.stat("replication", "role").unwrap(), "slave");
+    assert_eq!(master.command(&["WAIT", "1", "5000"]).unwrap(), "1");
+}
+
+#[test]
+fn a_failed_start_says_why() {
+    let error = RedisServer::builder().arg("no-such-directive", "1").start().unwrap_err();
+    assert!(error.to_string().contains("no-such-directive"), "{error}");
+    let error = MemcachedServer::builder().arg("--no-such-option").start().unwrap_err();
+    assert!(error.to_string().contains("no-such-option"), "{error}");
+}
+
+/// Run by the next test in an environment of its own.
+#[test]
+fn what_is_missing() {
+    for (missing, started) in [
+        (RedisServer::missing(), RedisServer::start().map(drop)),
+        (MemcachedServer::missing(), MemcachedServer::start().map(drop)),
+    ] {
+        println!("missing: {missing:?}, started: {started:?}");
+    }
+}
+
+#[test]
+fn a_missing_server_is_a_reason_to_ignore_unless_it_is_required() {
+    let run = |required: &str, redis: Option<&str>| {
+        let mut test = Command::new(std::env::current_exe().unwrap());
+        test.args(["--exact", "what_is_missing", "--nocapture"]);
+        test.env("PATH", "/nowhere").env("STEADFAST_REQUIRE", required);
+        test.env_remove("STEADFAST_MEMCACHED").env_remove("STEADFAST_REDIS_SERVER");
+        test.envs(redis.map(|path| ("STEADFAST_REDIS_SERVER", path)));
+        String::from_utf8(test.output().unwrap().stdout).unwrap()
+    };
+    let output = run("memcached", None);
+    assert!(output.contains("missing: Some(\"needs redis-server"), "{output}");
+    assert!(output.contains("apt-get install redis-server"), "{output}");
+    assert!(output.contains("missing: None"), "{output}");
+    assert!(output.contains("apt-get install memcached"), "{output}");
+    assert!(!run("redis, memcached", None).contains("missing: Some"));
+    assert!(run("", Some("/nowhere/redis")).contains("cannot run `/nowhere/redis`"));
+}
+
+#[test]
+fn memcached_answers() {
+    let server = MemcachedServer::builder().memory_mb(8).start().unwrap();
+    assert!(ask(server.addr(), "version\r\n").unwrap().starts_with("VERSION"));
+    assert_eq!(server.url(), format!("memcached://127.0.0.1:{}", server.port()));
+    assert_eq!(server.command("set key 0 0 4\r\nMN\r\n").unwrap(), "STORED\r\n");
+    assert_eq!(server.command("get key").unwrap(), "VALUE key 0 4\r\nMN\r\n\r\nEND\r\n");
+    assert_eq!(server.stat("limit_maxbytes").unwrap().unwrap(), (8 << 20).to_string());
+    assert_eq!(server.stat("pid").unwrap().unwrap(), server.pid().to_string());
+    assert_eq!(server.stat("none").unwrap(), None);
+}
+
+#[test]
+fn memcached_is_killed_restarted_and_paused() {
+    let server = MemcachedServer::start().unwrap();
+    let (port, pid) = (server.port(), server.pid());
+    server.command("set key 0 0 1\r\nx").unwrap();
+    server.kill().unwrap();
+    assert!(!exists(pid));
+    assert!(server.command("get key").is_err());
+    server.restart().unwrap();
+    assert_eq!(server.command("get key").unwrap(), "END\r\n");
+    assert_eq!(server.port(), port);
+    server.pause().unwrap();
+    assert!(ask(server.addr(), "version\r\n").is_err());
+    server.resume().unwrap();
+    assert!(server.command("version").unwrap().starts_with("VERSION"));
+}
+
+#[test]
+fn nothing_is_left_of_a_dropped_server() {
+    let redis = RedisServer::start().unwrap();
+    let paused = RedisServer::start().unwrap();
+    let memcached = MemcachedServer::start().unwrap();
+    paused.pause().unwrap();
+    let pids = [redis.pid(), paused.pid(), memcached.pid()];
+    assert!(pids.into_iter().all(exists));
+    let folder = redis.socket().parent().unwrap().to_owned();
+    drop((redis, paused, memcached));
+    assert!(!pids.into_iter().any(exists));
+    assert!(!folder.exists());
+}
+
+#[test]
+fn servers_do_not_share_ports() {
+    let servers =
+        (0..8).map(|_| std::thread::spawn(|| RedisServer::start().unwrap())).collect::<Vec<_>>();
+    let servers = servers.into_iter().map(|server| server.join().unwrap()).collect::<Vec<_>>();
+    for (value, server) in servers.iter().enumerate() {
+        server.command(&["SET", "key", &value.to_string()]).unwrap();
+    }
+    for (value, server) in servers.iter().enumerate() {
+        let reply = ask(server.addr(), "GET key\r\n").unwrap();
+        assert_eq!(reply, format!("$1\r\n{value}\r\n"));
+    }
+}
