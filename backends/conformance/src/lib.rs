@@ -58,7 +58,8 @@
 //! # Servers and faults
 //!
 //! The module `servers` starts the Redis and Memcached servers that a backend talks to, and
-//! kills, pauses and restarts them (on Unix).
+//! kills, pauses and restarts them (on Unix). [`proxy::FaultProxy`] stands between a client and
+//! its server and cuts, stalls or slows the link, or swallows replies.
 
 mod canary;
 mod case;
@@ -66,6 +67,7 @@ mod cases;
 mod context;
 mod failure;
 mod place;
+pub mod proxy;
 mod reference;
 #[cfg(unix)]
 pub mod servers;
