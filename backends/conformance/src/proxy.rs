@@ -192,11 +192,13 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 
 async fn serve(mut client: TcpStream, shared: Arc<Shared>) {
     let mut link = shared.link.subscribe();
-    let Link { fault, cuts } = *link.borrow_and_update();
+    let cuts = link.borrow().cuts;
     let mut server = None;
     let relayed = tokio::select! {
-        relayed = relay(&mut client, &mut server, &shared, cuts), if fault != Fault::Cut => relayed,
+        // The cut first: what is not yet on its way is lost.
+        biased;
         _ = link.wait_for(|link| link.fault == Fault::Cut || link.cuts != cuts) => Err(reset()),
+        relayed = relay(&mut client, &mut server, &shared) => relayed,
     };
     if relayed.is_err() {
         // Closing them without lingering sends resets instead of orderly ends.
@@ -210,17 +212,16 @@ async fn relay(
     client: &mut TcpStream,
     server: &mut Option<TcpStream>,
     shared: &Shared,
-    cuts: u64,
 ) -> io::Result<()> {
-    passage(&mut shared.link.subscribe(), cuts).await?;
+    passage(&mut shared.link.subscribe()).await?;
     let server = server.insert(TcpStream::connect(shared.server).await?);
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = server.split();
     tokio::try_join!(
-        pump(Direction::Requests, &mut from_client, &mut to_server, shared, cuts),
-        pump(Direction::Replies, &mut from_server, &mut to_client, shared, cuts),
+        pump(Direction::Requests, &mut from_client, &mut to_server, shared),
+        pump(Direction::Replies, &mut from_server, &mut to_client, shared),
     )?;
     Ok(())
 }
@@ -231,14 +232,13 @@ async fn pump(
     from: &mut (impl AsyncReadExt + Unpin),
     to: &mut (impl AsyncWriteExt + Unpin),
     shared: &Shared,
-    cuts: u64,
 ) -> io::Result<()> {
     let mut link = shared.link.subscribe();
     let mut chunk = vec![0; CHUNK_LEN];
     loop {
         let read = from.read(&mut chunk).await;
         // Ends and errors meet the fault too: a stalled link does not tell of them.
-        let fault = passage(&mut link, cuts).await?;
+        let fault = passage(&mut link).await?;
         let len = read?;
         if len == 0 {
             return to.shutdown().await;
@@ -262,18 +262,17 @@ async fn pump(
 }
 
 /// Waits as long as the link holds a chunk back, and tells the fault under which it passes.
-async fn passage(link: &mut watch::Receiver<Link>, cuts: u64) -> io::Result<Fault> {
+async fn passage(link: &mut watch::Receiver<Link>) -> io::Result<Fault> {
     loop {
-        let now = *link.borrow_and_update();
-        match now.fault {
-            _ if now.cuts != cuts => return Err(reset()),
+        let fault = link.borrow_and_update().fault;
+        match fault {
             Fault::Stall => link.changed().await.map_err(|_| reset())?,
             Fault::Slow(delay) => {
                 if tokio::time::timeout(delay, link.changed()).await.is_err() {
-                    return Ok(now.fault);
+                    return Ok(fault);
                 }
             }
-            fault => return Ok(fault),
+            _ => return Ok(fault),
         }
     }
 }

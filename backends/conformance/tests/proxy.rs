@@ -168,9 +168,12 @@ async fn a_stall_hides_the_end_of_the_server() {
     let (server, _) = listener.accept().await.unwrap();
     proxy.stall();
     drop((server, listener));
+    let mut late = TcpStream::connect(proxy.addr()).await.unwrap();
     assert_silent(&mut client).await;
+    assert_silent(&mut late).await;
     proxy.heal();
     assert_eq!(timeout(LIMIT, client.read(&mut [0; 1])).await.unwrap().unwrap(), 0);
+    assert_reset(&mut late).await;
 }
 
 #[tokio::test]
