@@ -1,0 +1,284 @@
+//! A Redis Cluster: which server keeps a slot, and how its moves are followed.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use redis::{Cmd, Value};
+use steadfast_backend::ErrorKind;
+use tokio::sync::{Notify, watch};
+
+use crate::config::{Address, RedisConfig};
+use crate::dial;
+use crate::error::{Fault, Then, nonsense, sound};
+use crate::lane::Progress;
+use crate::locate::Locate;
+use crate::question::{Answer, Question};
+use crate::shard::Shard;
+use crate::slots::{Range, ranges};
+use crate::task::Task;
+
+/// How often the map is read again without a reason.
+const READ_EVERY: Duration = Duration::from_secs(1);
+/// How often it is read at most, for whatever reason.
+const READ_PAUSE: Duration = Duration::from_millis(50);
+/// How long to wait for keys that are on their way to another server.
+const MOVING_PAUSE: Duration = Duration::from_millis(20);
+
+pub(crate) struct Cluster {
+    shared: Arc<Shared>,
+    reader: Task,
+}
+
+struct Shared {
+    config: Arc<RedisConfig>,
+    seeds: Vec<Address>,
+    map: RwLock<Arc<[Range]>>,
+    shards: Mutex<HashMap<Address, Arc<Shard>>>,
+    /// Wakes the reader of the map.
+    stale: Notify,
+    /// Counts the maps.
+    maps: watch::Sender<u64>,
+    /// Why the last attempt to read one failed.
+    trouble: Mutex<Option<Fault>>,
+}
+
+impl Cluster {
+    /// Begins to connect.
+    pub(crate) fn start(config: &Arc<RedisConfig>, seeds: &[Address]) -> Self {
+        let shared = Arc::new(Shared {
+            config: Arc::clone(config),
+            seeds: seeds.to_vec(),
+            map: RwLock::new(Arc::new([])),
+            shards: Mutex::default(),
+            stale: Notify::new(),
+            maps: watch::Sender::new(0),
+            trouble: Mutex::default(),
+        });
+        let reader = Task::spawn(keep_reading(Arc::clone(&shared)));
+        Self { shared, reader }
+    }
+
+    /// Until the map has been read once.
+    pub(crate) async fn ready(&self) {
+        // The sender lives as long as this does.
+        let _ = self.shared.maps.subscribe().wait_for(|maps| *maps > 0).await;
+    }
+
+    /// Changes with every new map.
+    pub(crate) fn maps(&self) -> watch::Receiver<u64> {
+        self.shared.maps.subscribe()
+    }
+
+    /// The primaries, in the order of their first slots, and a number that stands for the map.
+    pub(crate) fn primaries(&self) -> (Vec<Arc<Shard>>, u64) {
+        let map = self.shared.map();
+        let mut addresses: Vec<&Address> = Vec::new();
+        for Range { primary, .. } in map.iter() {
+            if !addresses.contains(&primary) {
+                addresses.push(primary);
+            }
+        }
+        let shards = addresses.into_iter().map(|address| self.shared.shard_at(address)).collect();
+        (shards, *self.shared.maps.borrow())
+    }
+
+    /// Why the map could not be read, if it never was.
+    pub(crate) fn trouble(&self) -> Option<Fault> {
+        self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives up all connections.
+    pub(crate) fn close(&self) {
+        self.reader.end();
+        let shards = self.shared.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        shards.values().for_each(|shard| shard.close());
+    }
+
+    /// Asks the server that keeps this slot, wherever it goes. Tells which one answered.
+    pub(crate) async fn ask(
+        &self,
+        slot: u16,
+        question: &Question,
+        progress: &Progress,
+    ) -> Result<(Answer, Arc<Shard>), Fault> {
+        self.follow(self.shared.shard_of(slot)?, question, progress, false).await
+    }
+
+    /// The same of a replica, if there is one to ask.
+    pub(crate) async fn read(
+        &self,
+        slot: u16,
+        question: &Question,
+        progress: &Progress,
+    ) -> Result<(Answer, Arc<Shard>), Fault> {
+        self.follow(self.shared.shard_of(slot)?, question, progress, true).await
+    }
+
+    async fn follow(
+        &self,
+        mut shard: Arc<Shard>,
+        question: &Question,
+        progress: &Progress,
+        mut replicas: bool,
+    ) -> Result<(Answer, Arc<Shard>), Fault> {
+        loop {
+            let answer = if replicas {
+                shard.read(question, progress).await
+            } else {
+                shard.primary.ask(question, progress).await
+            };
+            let fault = match answer {
+                Ok(answer) => return Ok((answer, shard)),
+                Err(fault) => fault,
+            };
+            replicas = false;
+            match &fault.then {
+                Then::Moved(address) => {
+                    self.shared.stale.notify_one();
+                    shard = self.shared.shard_named(address)?;
+                }
+                Then::Ask(address) => {
+                    let there = self.shared.shard_named(address)?;
+                    match there.primary.ask(&question.asking(), progress).await {
+                        Err(fault) if fault.then == Then::TryAgain => {
+                            tokio::time::sleep(MOVING_PAUSE).await;
+                        }
+                        answer => return Ok((answer?, there)),
+                    }
+                }
+                Then::TryAgain => tokio::time::sleep(MOVING_PAUSE).await,
+                _ => {
+                    if fault.kind == ErrorKind::Unavailable {
+                        self.shared.stale.notify_one();
+                    }
+                    return Err(fault);
+                }
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn map(&self) -> Arc<[Range]> {
+        Arc::clone(&self.map.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn shard_of(&self, slot: u16) -> Result<Arc<Shard>, Fault> {
+        let map = self.map();
+        let at = map.partition_point(|range| range.last < slot);
+        if let Some(range) = map.get(at).filter(|range| range.first <= slot) {
+            return Ok(self.shard_at(&range.primary));
+        }
+        self.stale.notify_one();
+        let detail = "no server of the Cluster serves the key's slot; see CLUSTER SLOTS";
+        Err(Fault::new(ErrorKind::Unavailable, detail).untouched())
+    }
+
+    /// As a redirect names it.
+    fn shard_named(&self, address: &str) -> Result<Arc<Shard>, Fault> {
+        Ok(self.shard_at(&Address::parse(address).ok_or_else(nonsense)?))
+    }
+
+    fn shard_at(&self, address: &Address) -> Arc<Shard> {
+        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shard) = shards.get(address) {
+            return Arc::clone(shard);
+        }
+        let shard = Shard::start(&self.config, Locate::At(address.clone()));
+        shards.insert(address.clone(), Arc::clone(&shard));
+        shard
+    }
+
+    /// Reads the map from whoever answers first, of those that are known and then of the seeds.
+    async fn read_map(&self) -> Result<(), Fault> {
+        let known: Vec<Arc<Shard>> = {
+            let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+            shards.values().filter(|shard| shard.primary.is_up()).map(Arc::clone).collect()
+        };
+        let mut problem = None;
+        for shard in known {
+            match self.read_map_from(&shard).await {
+                Ok(()) => return Ok(()),
+                Err(fault) => problem = problem.or(Some(fault)),
+            }
+        }
+        for seed in &self.seeds {
+            match self.read_map_from_seed(seed).await {
+                Ok(()) => return Ok(()),
+                Err(fault) => problem = problem.or(Some(fault)),
+            }
+        }
+        Err(problem.unwrap_or_else(nonsense))
+    }
+
+    async fn read_map_from(&self, shard: &Shard) -> Result<(), Fault> {
+        let (question, progress) = (Question::new(question(), 0), Progress::default());
+        let asked = shard.primary.ask(&question, &progress);
+        let answer = within(self.config.connect_timeout, asked).await?;
+        self.learn(answer.value, shard.primary.address().as_ref())
+    }
+
+    /// A seed may be a replica, or know itself by another name.
+    async fn read_map_from_seed(&self, seed: &Address) -> Result<(), Fault> {
+        let login = &self.config.login;
+        let mut connection = dial::bare(&self.config, seed, login).await?;
+        let question = question();
+        let asked = async { sound(connection.send_packed_command(&question).await?) };
+        let answer = within(self.config.connect_timeout, asked).await?;
+        self.learn(answer, Some(seed))
+    }
+
+    fn learn(&self, answer: Value, asked: Option<&Address>) -> Result<(), Fault> {
+        let asked = match asked {
+            Some(Address::Tcp(host, _)) => host.as_str(),
+            _ => "127.0.0.1",
+        };
+        let map: Arc<[Range]> = ranges(answer, asked)?.into();
+        if map.is_empty() {
+            let detail = "the Cluster serves no slots yet; see CLUSTER INFO";
+            return Err(Fault::new(ErrorKind::Unavailable, detail).untouched());
+        }
+        if self.map() == map {
+            return Ok(());
+        }
+        {
+            let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+            shards.retain(|address, _| map.iter().any(|range| range.primary == *address));
+        }
+        for range in map.iter() {
+            let _connecting = self.shard_at(&range.primary);
+        }
+        *self.map.write().unwrap_or_else(PoisonError::into_inner) = map;
+        self.maps.send_modify(|maps| *maps += 1);
+        Ok(())
+    }
+}
+
+fn question() -> Cmd {
+    let mut question = redis::cmd("CLUSTER");
+    question.arg("SLOTS");
+    question
+}
+
+async fn within<T>(
+    time: Duration,
+    asked: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    tokio::time::timeout(time, asked).await.unwrap_or_else(|_elapsed| {
+        let detail = "a server of the Cluster does not answer";
+        Err(Fault::new(ErrorKind::Unavailable, detail).untouched())
+    })
+}
+
+async fn keep_reading(shared: Arc<Shared>) {
+    loop {
+        let trouble = shared.read_map().await.err();
+        if let Some(fault) = &trouble {
+            tracing::debug!(cause = fault.detail, "cannot read the map of the Cluster");
+        }
+        *shared.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        tokio::time::sleep(READ_PAUSE).await;
+        let _ = tokio::time::timeout(READ_EVERY, shared.stale.notified()).await;
+    }
+}

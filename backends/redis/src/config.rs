@@ -1,0 +1,209 @@
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use steadfast_backend::{Error, ErrorKind, Result};
+
+use crate::error::NAME;
+
+/// Where the servers are and how to use them.
+///
+/// ```
+/// use std::time::Duration;
+/// use steadfast_redis::{Address, RedisConfig, Servers};
+///
+/// let config = RedisConfig {
+///     timeout: Duration::from_millis(250),
+///     ..RedisConfig::new(Servers::Single(Address::tcp("127.0.0.1", 6379)))
+/// };
+/// assert_eq!(config.lanes, 2);
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RedisConfig {
+    /// The servers.
+    pub servers: Servers,
+    /// Who this is to them.
+    pub login: Login,
+    /// Which database; a Cluster has only 0.
+    pub database: u32,
+    /// How to encrypt the connections; `None` sends everything in the clear.
+    #[cfg(feature = "tls")]
+    pub tls: Option<Tls>,
+    /// How long one call may take, waiting for a connection included. A second unless set.
+    pub timeout: Duration,
+    /// How long one attempt to connect may take. A second unless set.
+    pub connect_timeout: Duration,
+    /// How many connections share the small requests of a server, 1 to 64; values over 64 KiB have
+    /// one of their own. Two unless set.
+    pub lanes: usize,
+    /// How many requests may be under way on one connection; the next one is
+    /// [`Busy`](ErrorKind::Busy). 4096 unless set.
+    pub queue_len_max: usize,
+    /// What a write waits for.
+    pub durability: Acknowledged,
+    /// Whether `get` and `get_many` ask the replicas where there are any. What they answer may be
+    /// older than the last write, so that even its own writer does not see it.
+    pub read_from_replicas: bool,
+}
+
+impl RedisConfig {
+    /// The settings that suit most.
+    pub fn new(servers: Servers) -> Self {
+        Self {
+            servers,
+            login: Login::default(),
+            database: 0,
+            #[cfg(feature = "tls")]
+            tls: None,
+            timeout: Duration::from_secs(1),
+            connect_timeout: Duration::from_secs(1),
+            lanes: 2,
+            queue_len_max: 4096,
+            durability: Acknowledged::ByPrimary,
+            read_from_replicas: false,
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        let wrong = |detail: &str| Err(Error::new(ErrorKind::Config, detail).at(NAME, "connect"));
+        let addresses = match &self.servers {
+            Servers::Single(address) => std::slice::from_ref(address),
+            Servers::Cluster(seeds) => seeds,
+            Servers::Sentinel { sentinels, .. } => sentinels,
+        };
+        if addresses.is_empty() {
+            return wrong("no server is named; give at least one");
+        }
+        if !matches!(self.servers, Servers::Single(_))
+            && addresses.iter().any(|address| matches!(address, Address::Unix(_)))
+        {
+            return wrong("a Cluster and Sentinels are reached by TCP, not by a Unix socket");
+        }
+        if matches!(self.servers, Servers::Cluster(_)) && self.database != 0 {
+            return wrong("a Cluster has only database 0; leave the number out");
+        }
+        if self.timeout.is_zero() || self.connect_timeout.is_zero() {
+            return wrong("a timeout must be longer than zero");
+        }
+        if !(1..=64).contains(&self.lanes) {
+            return wrong("the number of lanes is 1 to 64");
+        }
+        if self.queue_len_max == 0 {
+            return wrong("the queue must have room for one request at least");
+        }
+        if matches!(self.durability, Acknowledged::ByReplicas(0)) {
+            return wrong("waiting for 0 replicas is no waiting; leave the durability out");
+        }
+        Ok(())
+    }
+}
+
+/// Which servers keep the data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Servers {
+    /// One server, or what looks like one.
+    Single(Address),
+    /// A Redis Cluster; any of its servers lead to the others.
+    Cluster(Vec<Address>),
+    /// The primary that Sentinels name; a failover is followed.
+    Sentinel {
+        /// Where the Sentinels are.
+        sentinels: Vec<Address>,
+        /// What they call the primary.
+        primary: String,
+        /// Who this is to the Sentinels.
+        login: Login,
+    },
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// A host name or IP address, and a port.
+    Tcp(String, u16),
+    /// The path of a Unix socket.
+    Unix(PathBuf),
+}
+
+impl Address {
+    /// A host and a port.
+    pub fn tcp(host: impl Into<String>, port: u16) -> Self {
+        Self::Tcp(host.into(), port)
+    }
+
+    /// `host:port`, as redirects tell it.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        Some(Self::tcp(host, port.parse().ok()?))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp(host, port) => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// A user name and a password; `Debug` shows neither.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Login {
+    /// The user; `None` for the default one.
+    pub username: Option<String>,
+    /// The password, if the server wants one.
+    pub password: Option<String>,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let given = |part: &Option<String>| part.as_ref().map(|_| "…");
+        f.debug_struct("Login")
+            .field("username", &given(&self.username))
+            .field("password", &given(&self.password))
+            .finish()
+    }
+}
+
+/// How to encrypt.
+#[cfg(feature = "tls")]
+#[derive(Clone, Default)]
+pub struct Tls {
+    /// The certificates, in PEM, of who may vouch for the server; the system's if `None`.
+    pub roots_pem: Option<Vec<u8>>,
+    /// The client's certificate and key, in PEM, for servers that ask for one.
+    pub client_pem: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+#[cfg(feature = "tls")]
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls")
+            .field("roots_pem", &self.roots_pem.is_some())
+            .field("client_pem", &self.client_pem.is_some())
+            .finish()
+    }
+}
+
+/// What a write waits for before it is acknowledged.
+///
+/// If it does not come in time, the call fails as [`ErrorKind::Unconfirmed`] and is ambiguous: the
+/// write is made, and may be lost in a failover.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Acknowledged {
+    /// The primary has it in memory.
+    #[default]
+    ByPrimary,
+    /// So many replicas have it in memory, too (`WAIT`).
+    ByReplicas(u32),
+    /// The primary and so many replicas have it on disk (`WAITAOF`, since Redis 7.2, with
+    /// `appendonly yes`).
+    OnDisk {
+        /// How many replicas, besides the primary.
+        replicas: u32,
+    },
+}

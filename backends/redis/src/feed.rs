@@ -1,0 +1,177 @@
+//! What others change, as the servers tell it (`CLIENT TRACKING` in broadcast mode).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use redis::aio::MultiplexedConnection;
+use redis::{PushInfo, PushKind, Value};
+use steadfast_backend::{Key, Namespace, Watcher};
+use tokio::sync::watch;
+
+use crate::config::{Address, RedisConfig};
+use crate::dial;
+use crate::endpoint::Endpoint;
+use crate::error::{Fault, Outcome, nonsense, sound};
+use crate::router::Router;
+use crate::task::Task;
+
+/// How often a server is asked whether it has told everything.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+/// How long it may take to answer; after that the link counts as lost.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+/// The pause after a link that was lost or did not come about.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// One namespace, and who wants to know of it.
+struct Listener {
+    config: Arc<RedisConfig>,
+    /// What the names of its keys begin with.
+    prefix: String,
+    watcher: Arc<dyn Watcher>,
+    /// Until when each primary has told everything; `None` while its link is down.
+    told: Mutex<Vec<Option<Instant>>>,
+    all_up: watch::Sender<bool>,
+}
+
+/// Tells the watcher from when this returns until what it returns is dropped.
+pub(crate) async fn start(
+    config: &Arc<RedisConfig>,
+    router: &Arc<Router>,
+    namespace: &Namespace,
+    watcher: Arc<dyn Watcher>,
+) -> Outcome<Task> {
+    let listener = Arc::new(Listener {
+        config: Arc::clone(config),
+        prefix: format!("{}:", namespace.as_str()),
+        watcher,
+        told: Mutex::default(),
+        all_up: watch::Sender::new(false),
+    });
+    let mut all_up = listener.all_up.subscribe();
+    let task = Task::spawn(listen_to_all(listener, Arc::clone(router)));
+    all_up.wait_for(|up| *up).await.map_err(|_gone| nonsense())?;
+    Ok(task)
+}
+
+/// One link to each primary, and other links when these are others.
+async fn listen_to_all(listener: Arc<Listener>, router: Arc<Router>) {
+    let mut maps = router.maps();
+    loop {
+        if let Some(maps) = &mut maps {
+            maps.mark_unchanged();
+        }
+        let (shards, _map) = router.primaries();
+        listener.begin(shards.len());
+        let links: Vec<_> = shards
+            .into_iter()
+            .enumerate()
+            .map(|(at, shard)| {
+                Task::spawn(listen(Arc::clone(&listener), at, Arc::clone(&shard.primary)))
+            })
+            .collect();
+        match &mut maps {
+            // The sender lives as long as the router does.
+            Some(maps) => drop(maps.changed().await),
+            None => std::future::pending().await,
+        }
+        drop(links);
+    }
+}
+
+async fn listen(listener: Arc<Listener>, at: usize, primary: Arc<Endpoint>) {
+    loop {
+        if let Some(address) = primary.address()
+            && let Ok(connection) = listener.link(&address).await
+        {
+            // What came before it was not told.
+            listener.watcher.everything();
+            listener.keep(at, connection, &address, &primary).await;
+            listener.told(at, None);
+            listener.watcher.everything();
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+impl Listener {
+    fn begin(&self, primaries: usize) {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = vec![None; primaries];
+        self.watcher.everything();
+    }
+
+    /// A link that tells of every change from now on.
+    async fn link(&self, address: &Address) -> Outcome<MultiplexedConnection> {
+        let watcher = Arc::clone(&self.watcher);
+        let ear = Arc::new(move |push: PushInfo| hear(&*watcher, push));
+        let mut connection = dial::listening(&self.config, address, ear).await?;
+        let mut tracking = redis::cmd("CLIENT");
+        tracking.arg(&["TRACKING", "ON", "BCAST", "PREFIX", &self.prefix]);
+        let answer = connection.send_packed_command(&tracking);
+        let answer = tokio::time::timeout(ANSWER_WITHIN, answer).await;
+        sound(answer.map_err(|_elapsed| nonsense())?.map_err(Fault::from)?)?;
+        Ok(connection)
+    }
+
+    /// Asks again and again, until the link is lost or the primary is elsewhere.
+    async fn keep(
+        &self,
+        at: usize,
+        mut connection: MultiplexedConnection,
+        address: &Address,
+        primary: &Endpoint,
+    ) {
+        loop {
+            let asked = Instant::now();
+            // A push leaves after the answers of its turn of the server's loop, so it takes a
+            // second answer to know that those of the first turn have come.
+            for _turn in 0..2 {
+                let ping = redis::cmd("PING");
+                let answer = connection.send_packed_command(&ping);
+                let answer = tokio::time::timeout(ANSWER_WITHIN, answer).await;
+                let Ok(Ok(answer)) = answer else { return };
+                if sound(answer).is_err() {
+                    return;
+                }
+            }
+            self.told(at, Some(asked));
+            tokio::time::sleep(ASK_EVERY).await;
+            if primary.address().is_some_and(|now| now != *address) {
+                return;
+            }
+        }
+    }
+
+    /// The watcher knows as much as the primary that told the least.
+    fn told(&self, at: usize, until: Option<Instant>) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(told) = told.get_mut(at) {
+            *told = until;
+        }
+        let all = told.iter().copied().collect::<Option<Vec<_>>>();
+        if let Some(least) = all.and_then(|all| all.into_iter().min()) {
+            self.watcher.told_until(least);
+            self.all_up.send_replace(true);
+        }
+    }
+}
+
+/// Called in the order of the server's pushes and answers.
+fn hear(watcher: &dyn Watcher, push: PushInfo) {
+    match push.kind {
+        PushKind::Disconnection => watcher.everything(),
+        PushKind::Invalidate => match push.data.into_iter().next() {
+            Some(Value::Array(names)) => {
+                for name in names {
+                    let Value::BulkString(name) = name else { continue };
+                    let key = String::from_utf8(name).ok().and_then(|name| Key::parse(&name).ok());
+                    if let Some(key) = key {
+                        watcher.changed(&key);
+                    }
+                }
+            }
+            // The server was emptied.
+            _ => watcher.everything(),
+        },
+        _ => {}
+    }
+}

@@ -1,0 +1,110 @@
+//! What is asked of a server, and how its answer is acknowledged.
+
+use std::time::Duration;
+
+use redis::{Cmd, Pipeline, Value};
+
+use crate::config::Acknowledged;
+use crate::error::{Fault, nonsense, sound};
+use crate::lane::Traffic;
+
+/// Requests over this size go by the bulk lane.
+pub(crate) const BULK: usize = 64 << 10;
+/// About what a request takes besides its values.
+const OVERHEAD: usize = 128;
+
+/// One command, and what its answer has to wait for.
+pub(crate) struct Question {
+    pub(crate) traffic: Traffic,
+    /// About how many bytes it takes.
+    pub(crate) bytes: usize,
+    command: Cmd,
+    wait: Option<(Cmd, Acknowledged)>,
+    asking: bool,
+}
+
+/// What the server said.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) value: Value,
+    /// As many servers and disks have it as were asked for.
+    pub(crate) confirmed: bool,
+}
+
+impl Question {
+    /// A command that changes nothing, or whose change needs no more than the primary's memory.
+    pub(crate) fn new(command: Cmd, value_bytes: usize) -> Self {
+        let bytes = OVERHEAD + value_bytes;
+        let traffic = if value_bytes > BULK { Traffic::Bulk } else { Traffic::Small };
+        Self { traffic, bytes, command, wait: None, asking: false }
+    }
+
+    /// The same by the lane for large values: the answer is one.
+    pub(crate) fn bulky(mut self) -> Self {
+        self.traffic = Traffic::Bulk;
+        self
+    }
+
+    /// Waits for others, for a while.
+    pub(crate) fn acknowledged(mut self, by: Acknowledged, within: Duration) -> Self {
+        // 0 ms would mean for ever.
+        let millis = u64::try_from(within.as_millis()).unwrap_or(u64::MAX).max(1);
+        let mut wait = Cmd::new();
+        match by {
+            Acknowledged::ByPrimary => return self,
+            Acknowledged::ByReplicas(replicas) => wait.arg("WAIT").arg(replicas).arg(millis),
+            Acknowledged::OnDisk { replicas } => {
+                wait.arg("WAITAOF").arg(1).arg(replicas).arg(millis)
+            }
+        };
+        self.wait = Some((wait, by));
+        self.traffic = Traffic::Acknowledged;
+        self
+    }
+
+    /// The same of the server to which the slot is moving.
+    pub(crate) fn asking(&self) -> Self {
+        Self { command: self.command.clone(), wait: self.wait.clone(), asking: true, ..*self }
+    }
+
+    /// The command, if it goes alone.
+    pub(crate) fn alone(&self) -> Option<&Cmd> {
+        (self.wait.is_none() && !self.asking).then_some(&self.command)
+    }
+
+    /// The command with what goes before and after it.
+    pub(crate) fn whole(&self) -> Pipeline {
+        let mut commands = redis::pipe();
+        if self.asking {
+            commands.cmd("ASKING");
+        }
+        commands.add_command(self.command.clone());
+        if let Some((wait, _)) = &self.wait {
+            commands.add_command(wait.clone());
+        }
+        commands
+    }
+
+    /// The answers to [`whole`](Self::whole).
+    pub(crate) fn answered(&self, answers: Vec<Value>) -> Result<Answer, Fault> {
+        let mut answers = answers.into_iter().skip(usize::from(self.asking));
+        let value = sound(answers.next().ok_or_else(nonsense)?)?;
+        let confirmed = match &self.wait {
+            None => true,
+            Some((_, by)) => confirms(*by, sound(answers.next().ok_or_else(nonsense)?)?)?,
+        };
+        Ok(Answer { value, confirmed })
+    }
+}
+
+fn confirms(by: Acknowledged, answer: Value) -> Result<bool, Fault> {
+    Ok(match (by, answer) {
+        (Acknowledged::ByPrimary, _) => true,
+        (Acknowledged::ByReplicas(wanted), Value::Int(count)) => count >= i64::from(wanted),
+        (Acknowledged::OnDisk { replicas }, Value::Array(counts)) => match &counts[..] {
+            [Value::Int(own), Value::Int(others)] => *own >= 1 && *others >= i64::from(replicas),
+            _ => return Err(nonsense()),
+        },
+        _ => return Err(nonsense()),
+    })
+}

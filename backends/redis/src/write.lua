@@ -1,0 +1,110 @@
+-- Makes writes under conditions, by the server's clock. KEYS: one for each write. ARGV: 'all' (all
+-- of them or none) or 'each', then four for each write:
+--   verb and condition  p, t, d, c  with  a (always), n (absent), x (present), = (version)
+--   version             for '='
+--   TTL in ms           for p and t; empty: none
+--   value               for p
+--
+-- Answers the server's time in us, then
+--   all:  the versions there are now; or the position of what refused, and its frame if any
+--   each: for every write a version, or {frame} or {} for refused, or {'', error}
+-- where the version of what is absent now is ''.
+--
+-- A stored value is a frame: 'S1', 16 digits of version, 14 digits of deadline in ms (0: none),
+-- the value. What was deleted leaves 'S0' and its version for a while, so that versions increase
+-- even if the clock does not.
+
+local HEAD, TOMB_MS = 32, 600000
+local time = redis.call('TIME')
+local now_us = time[1] * 1000000 + time[2]
+local now_ms = math.floor(now_us / 1000)
+local now = string.format('%.0f', now_us)
+
+-- Version if live, last version, error.
+local function look(key)
+  local head = redis.pcall('GETRANGE', key, 0, HEAD - 1)
+  if type(head) == 'table' then return nil, 0, 'CORRUPT not a string' end
+  if head == '' then return nil, 0 end
+  local version = tonumber(string.sub(head, 3, 18))
+  local mark = string.sub(head, 1, 2)
+  if mark == 'S1' and version and #head == HEAD then return version, version end
+  if mark == 'S0' and version then return nil, version end
+  return nil, 0, 'CORRUPT not a frame of this format'
+end
+
+local function admits(verb, condition, wanted, live)
+  if verb == 't' and not live then return false end
+  if condition == 'n' then return not live end
+  if condition == 'x' then return live ~= nil end
+  if condition == '=' then return live == tonumber(wanted) end
+  return true
+end
+
+-- What can be refused for want of memory comes first or after what cannot, so that nothing is done
+-- by halves.
+local function apply(key, verb, ttl, value, live, last)
+  local deadline = ttl == '' and 0 or now_ms + tonumber(ttl)
+  if verb == 'p' then
+    local version = string.format('%016.0f', math.max(now_us, last + 1))
+    local frame = 'S1' .. version .. string.format('%014.0f', deadline) .. value
+    if deadline == 0 then
+      redis.call('SET', key, frame)
+    else
+      redis.call('SET', key, frame, 'PXAT', string.format('%.0f', deadline))
+    end
+    return version
+  end
+  if verb == 't' then
+    if deadline == 0 then
+      redis.call('PERSIST', key)
+    else
+      redis.call('PEXPIREAT', key, string.format('%.0f', deadline))
+    end
+    redis.call('SETRANGE', key, 18, string.format('%014.0f', deadline))
+  end
+  if verb == 'd' and live then
+    redis.call('DEL', key)
+    redis.call('SET', key, 'S0' .. string.format('%016.0f', last), 'PX', TOMB_MS)
+    return ''
+  end
+  return live and string.format('%016.0f', live) or ''
+end
+
+local function current(key, live)
+  return live and { redis.call('GET', key) } or {}
+end
+
+local replies = { now }
+if ARGV[1] == 'each' then
+  for i, key in ipairs(KEYS) do
+    local at = 4 * i - 2
+    local live, last, problem = look(key)
+    local verb, condition = string.sub(ARGV[at], 1, 1), string.sub(ARGV[at], 2, 2)
+    if problem then
+      replies[i + 1] = { '', problem }
+    elseif admits(verb, condition, ARGV[at + 1], live) then
+      local done, answer = pcall(apply, key, verb, ARGV[at + 2], ARGV[at + 3], live, last)
+      replies[i + 1] = done and answer or { '', type(answer) == 'table' and answer.err or answer }
+    else
+      replies[i + 1] = current(key, live)
+    end
+  end
+  return replies
+end
+
+local lives, lasts = {}, {}
+for i, key in ipairs(KEYS) do
+  local at = 4 * i - 2
+  local live, last, problem = look(key)
+  if problem then return redis.error_reply(problem) end
+  if not admits(string.sub(ARGV[at], 1, 1), string.sub(ARGV[at], 2, 2), ARGV[at + 1], live) then
+    return { now, i, current(key, live) }
+  end
+  lives[i], lasts[i] = live, last
+end
+for i, key in ipairs(KEYS) do
+  local at = 4 * i - 2
+  local verb = string.sub(ARGV[at], 1, 1)
+  replies[i + 1] = apply(key, verb, ARGV[at + 2], ARGV[at + 3], lives[i] or nil, lasts[i])
+end
+return replies
