@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use steadfast_conformance::servers::{MemcachedServer, RedisServer};
+use steadfast_conformance::servers::{MemcachedServer, RedisCluster, RedisSentinel, RedisServer};
 
 /// Whether the process is there, dead and unreaped ones included.
 fn exists(pid: u32) -> bool {
@@ -225,4 +225,79 @@ fn servers_do_not_share_ports() {
         let reply = ask(server.addr(), "GET key\r\n").unwrap();
         assert_eq!(reply, format!("$1\r\n{value}\r\n"));
     }
+}
+
+#[test]
+fn a_cluster_serves_and_moves_a_slot_with_its_keys() {
+    let cluster = RedisCluster::start(3, 0).unwrap();
+    let nodes = cluster.nodes();
+    assert_eq!(cluster.url().matches("127.0.0.1:").count(), 3);
+    let slot = cluster.slot_of("{tag}1").unwrap();
+    let from = cluster.slot_owner(slot).unwrap();
+    let to = (from + 1) % 3;
+    for key in ["{tag}1", "{tag}2", "{tag}3"] {
+        nodes[from].command(&["SET", key, "value"]).unwrap();
+    }
+    let moved = |node: usize| nodes[node].command(&["GET", "{tag}1"]).unwrap_err().to_string();
+    assert_eq!(moved(to), format!("MOVED {slot} {}", nodes[from].addr()));
+
+    let moving = cluster.begin_move(slot, to).unwrap();
+    assert_eq!(moving.move_keys(1).unwrap(), 1);
+    assert_eq!(cluster.slot_owner(slot).unwrap(), from);
+    let read = ["MGET", "{tag}1", "{tag}2", "{tag}3"];
+    let error = nodes[from].command(&read).unwrap_err().to_string();
+    assert!(error.starts_with("TRYAGAIN"), "{error}");
+    let error = nodes[from].command(&["GET", "{tag}4"]).unwrap_err().to_string();
+    assert_eq!(error, format!("ASK {slot} {}", nodes[to].addr()));
+
+    moving.finish().unwrap();
+    assert_eq!(cluster.slot_owner(slot).unwrap(), to);
+    assert_eq!(nodes[to].command(&read).unwrap(), "value\nvalue\nvalue");
+    for node in (0..3).filter(|node| *node != to) {
+        assert_eq!(moved(node), format!("MOVED {slot} {}", nodes[to].addr()));
+    }
+    cluster.move_slot(slot, from).unwrap();
+    assert_eq!(nodes[from].command(&read).unwrap(), "value\nvalue\nvalue");
+}
+
+#[test]
+fn a_cluster_fails_over_when_told_and_when_a_master_dies() {
+    let cluster = RedisCluster::start(3, 1).unwrap();
+    let nodes = cluster.nodes();
+    let slot = cluster.slot_of("key").unwrap();
+    let master = cluster.slot_owner(slot).unwrap();
+    let replica = master + 3;
+    nodes[master].command(&["SET", "key", "value"]).unwrap();
+    assert_eq!(nodes[master].command(&["WAIT", "1", "5000"]).unwrap(), "1");
+
+    cluster.failover(replica).unwrap();
+    assert_eq!(cluster.slot_owner(slot).unwrap(), replica);
+    assert_eq!(nodes[replica].command(&["GET", "key"]).unwrap(), "value");
+
+    nodes[replica].kill().unwrap();
+    cluster.wait_settled().unwrap();
+    assert_eq!(cluster.slot_owner(slot).unwrap(), master);
+    assert_eq!(nodes[master].command(&["GET", "key"]).unwrap(), "value");
+
+    nodes[replica].restart().unwrap();
+    cluster.wait_settled().unwrap();
+    assert_eq!(cluster.slot_owner(slot).unwrap(), master);
+}
+
+#[test]
+fn sentinels_fail_over_when_told_and_when_the_master_dies() {
+    let group = RedisSentinel::start().unwrap();
+    assert!(group.url().ends_with("/mymaster"), "{}", group.url());
+    let first = group.current_master_port().unwrap();
+    assert_eq!(first, group.servers()[0].port());
+    group.servers()[0].command(&["SET", "key", "value"]).unwrap();
+
+    let second = group.failover().unwrap();
+    assert_eq!(second, group.servers()[1].port());
+    assert_eq!(group.master().unwrap().command(&["GET", "key"]).unwrap(), "value");
+
+    group.wait_ready().unwrap();
+    group.master().unwrap().kill().unwrap();
+    assert_eq!(group.wait_new_master(second).unwrap(), first);
+    assert_eq!(group.master().unwrap().command(&["SET", "key", "new"]).unwrap(), "OK");
 }

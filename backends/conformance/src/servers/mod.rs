@@ -31,13 +31,17 @@
 //! ([`RedisServer::missing`], [`Suite::ignored_if`](crate::Suite::ignored_if)).
 //! `STEADFAST_REQUIRE=redis,memcached` forbids that: nothing is ignored, and the start fails.
 
+mod cluster;
 mod memcached;
 mod port;
 mod process;
 mod program;
 mod redis;
 mod resp;
+mod sentinel;
 mod wait;
 
+pub use cluster::{RedisCluster, SlotMove};
 pub use memcached::{MemcachedBuilder, MemcachedServer};
 pub use redis::{RedisBuilder, RedisServer};
+pub use sentinel::RedisSentinel;

@@ -3,6 +3,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
@@ -19,6 +20,7 @@ pub(crate) struct Process {
     program: &'static Program,
     args: Vec<OsString>,
     child: Mutex<Child>,
+    paused: AtomicBool,
     // Dropped last: the process works in it.
     dir: TempDir,
 }
@@ -33,7 +35,7 @@ impl Process {
         ready: impl Fn(u32) -> io::Result<bool>,
     ) -> io::Result<Self> {
         let child = Mutex::new(spawn(program, &args, dir.path())?);
-        let process = Self { program, args, child, dir };
+        let process = Self { program, args, child, paused: AtomicBool::new(false), dir };
         process.wait_ready(ready)?;
         Ok(process)
     }
@@ -73,19 +75,28 @@ impl Process {
         let mut child = self.child();
         child.kill()?;
         child.wait()?;
+        self.paused.store(false, Ordering::SeqCst);
         Ok(())
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        let ended = !matches!(self.child().try_wait(), Ok(None));
+        !ended && !self.paused.load(Ordering::SeqCst)
     }
 
     /// Returns when every thread stands still.
     pub(crate) fn pause(&self) -> io::Result<()> {
         let mut child = self.child();
         let pid = signal(&mut child, Signal::STOP)?;
+        self.paused.store(true, Ordering::SeqCst);
         let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         wait_for("the stop", || Ok(waitid(WaitId::Pid(pid), options)?.map(drop)))
     }
 
     pub(crate) fn resume(&self) -> io::Result<()> {
-        signal(&mut self.child(), Signal::CONT).map(drop)
+        signal(&mut self.child(), Signal::CONT)?;
+        self.paused.store(false, Ordering::SeqCst);
+        Ok(())
     }
 
     fn child(&self) -> MutexGuard<'_, Child> {

@@ -146,6 +146,11 @@ impl RedisServer {
         self.process.resume()
     }
 
+    /// Whether it was neither killed nor paused, nor ended by itself.
+    pub(crate) fn is_running(&self) -> bool {
+        self.process.is_running()
+    }
+
     /// Sends one command and returns the reply as text: an array one element a line, nil as "".
     ///
     /// It goes through the Unix socket on a connection of its own, so that no proxy and no
@@ -333,6 +338,6 @@ fn is_ready(socket: &Path, login: Option<&Login>, pid: u32) -> io::Result<bool> 
     Ok(field_of(&info, "process_id") == Some(&pid.to_string()))
 }
 
-fn field_of<'a>(info: &'a str, field: &str) -> Option<&'a str> {
+pub(crate) fn field_of<'a>(info: &'a str, field: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
 }

@@ -28,6 +28,13 @@ impl Reply {
             Self::Nil => Ok(String::new()),
         }
     }
+
+    pub(crate) fn into_bytes(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
 }
 
 /// A blocking connection to a Redis server, by RESP2.
