@@ -148,6 +148,17 @@ impl Suite {
         self.with(|settings| settings.missing = missing)
     }
 
+    /// Makes the model case run about this many random operations, unless `STEADFAST_MODEL_OPS`
+    /// says otherwise: where the same backend has run many already.
+    #[must_use]
+    pub fn model_ops(self, ops: usize) -> Self {
+        self.with(|settings| {
+            if std::env::var_os("STEADFAST_MODEL_OPS").is_none() {
+                settings.model_ops = ops;
+            }
+        })
+    }
+
     /// Makes the model case the same every time, with this seed and about this many operations,
     /// and without a file of past failures.
     #[must_use]

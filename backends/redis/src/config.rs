@@ -12,10 +12,8 @@ use crate::error::NAME;
 /// use std::time::Duration;
 /// use steadfast_redis::{Address, RedisConfig, Servers};
 ///
-/// let config = RedisConfig {
-///     timeout: Duration::from_millis(250),
-///     ..RedisConfig::new(Servers::Single(Address::tcp("127.0.0.1", 6379)))
-/// };
+/// let mut config = RedisConfig::new(Servers::Single(Address::tcp("127.0.0.1", 6379)));
+/// config.timeout = Duration::from_millis(250);
 /// assert_eq!(config.lanes, 2);
 /// ```
 #[derive(Clone, Debug)]
