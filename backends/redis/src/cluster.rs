@@ -136,10 +136,10 @@ impl Cluster {
             match &fault.then {
                 Then::Moved(address) => {
                     self.shared.stale.notify_one();
-                    shard = self.shared.shard_named(address)?;
+                    shard = self.shared.shard_named(address, &shard)?;
                 }
                 Then::Ask(address) => {
-                    let there = self.shared.shard_named(address)?;
+                    let there = self.shared.shard_named(address, &shard)?;
                     match there.primary.ask(&question.asking(), progress).await {
                         Err(fault) if fault.then == Then::TryAgain => {
                             tokio::time::sleep(MOVING_PAUSE).await;
@@ -175,9 +175,18 @@ impl Shared {
         Err(Fault::new(ErrorKind::Unavailable, detail).untouched())
     }
 
-    /// As a redirect names it.
-    fn shard_named(&self, address: &str) -> Result<Arc<Shard>, Fault> {
-        Ok(self.shard_at(&Address::parse(address).ok_or_else(nonsense)?))
+    /// As a redirect names it. A server that does not know its host's name leaves it out: it is
+    /// the same as that of the one that was asked.
+    fn shard_named(&self, address: &str, asked: &Shard) -> Result<Arc<Shard>, Fault> {
+        let address = match (Address::parse(address), asked.primary.address()) {
+            (Some(Address::Tcp(host, port)), Some(Address::Tcp(asked, _)))
+                if matches!(&host[..], "" | "?") =>
+            {
+                Address::tcp(asked, port)
+            }
+            (address, _) => address.ok_or_else(nonsense)?,
+        };
+        Ok(self.shard_at(&address))
     }
 
     fn shard_at(&self, address: &Address) -> Arc<Shard> {

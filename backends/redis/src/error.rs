@@ -92,10 +92,7 @@ fn unreachable_server(error: &RedisError) -> Fault {
 /// The server's answer was one of the errors that the client library knows.
 fn answered(kind: ServerErrorKind, error: &RedisError) -> Fault {
     let unavailable = |detail: &str| Fault::new(ErrorKind::Unavailable, detail).untouched();
-    let redirect = || {
-        let (host, port) = error.redirect_node()?;
-        Some(format!("{host}:{port}"))
-    };
+    let redirect = || error.redirect_node().map(|(address, _slot)| address.to_owned());
     match kind {
         ServerErrorKind::NoScript => unavailable("the script is gone").then(Then::Load),
         ServerErrorKind::Moved => {

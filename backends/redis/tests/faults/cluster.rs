@@ -1,0 +1,128 @@
+//! A Cluster whose slots move and whose servers fail.
+
+use std::sync::Arc;
+
+use steadfast_backend::{Backend, ErrorKind, Group, Key, Namespace, Write};
+use steadfast_conformance::servers::{RedisCluster, RedisServer};
+use steadfast_redis::{Address, Servers};
+
+use crate::load::{Loss, under_load};
+use crate::{TIMEOUT, connect};
+
+async fn connected(cluster: &RedisCluster) -> Arc<dyn Backend> {
+    let node = |node: &RedisServer| Address::tcp("127.0.0.1", node.port());
+    connect(Servers::Cluster(cluster.nodes().iter().map(node).collect())).await
+}
+
+/// The slots of the keys that the callers under load use.
+fn slots_under_load(cluster: &RedisCluster) -> Vec<u16> {
+    let slot = |caller| cluster.slot_of(&format!("faults:{{caller-{caller}}}:register")).unwrap();
+    let mut slots: Vec<u16> = (0..16).map(slot).collect();
+    slots.sort_unstable();
+    slots.dedup();
+    slots
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_that_move_are_followed_without_an_error() {
+    let cluster = RedisCluster::start(3, 0).unwrap();
+    let backend = connected(&cluster).await;
+    let report = under_load(&backend, TIMEOUT, Loss::Nothing, async {
+        tokio::task::block_in_place(|| {
+            for slot in slots_under_load(&cluster) {
+                let owner = cluster.slot_owner(slot).unwrap();
+                cluster.move_slot(slot, (owner + 1) % 3).unwrap();
+            }
+        });
+    })
+    .await;
+    assert!(report.kinds.is_empty(), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_the_midst_of_a_move_single_keys_work_on_both_sides() {
+    let cluster = RedisCluster::start(3, 0).unwrap();
+    let backend = connected(&cluster).await;
+    let (namespace, group) = (Namespace::new("moving").unwrap(), Group::new("g").unwrap());
+    let key = |name: &str| Key::new(&namespace, &group, name).unwrap();
+    for name in ["there", "stays", "gone"] {
+        assert!(backend.write(Write::put(key(name), name.to_owned())).await.unwrap().is_applied());
+    }
+    let slot = cluster.slot_of(key("there").as_str()).unwrap();
+    let to = (cluster.slot_owner(slot).unwrap() + 1) % 3;
+    let moving = cluster.begin_move(slot, to).unwrap();
+    // Nothing has moved yet: what is absent is asked for on the other side.
+    assert!(backend.get(&key("there")).await.unwrap().is_some());
+    assert!(backend.get(&key("absent")).await.unwrap().is_none());
+    assert!(backend.write(Write::put(key("new"), "new")).await.unwrap().is_applied());
+    assert_eq!(backend.get(&key("new")).await.unwrap().unwrap().value, "new");
+    assert!(moving.move_keys(1).unwrap() > 0);
+    for name in ["there", "stays", "gone", "new"] {
+        assert!(backend.get(&key(name)).await.unwrap().is_some(), "{name}");
+        let put = Write::put(key(name), "changed");
+        assert!(backend.write(put).await.unwrap().is_applied(), "{name}");
+    }
+    assert!(backend.write(Write::delete(key("gone"))).await.unwrap().is_applied());
+    moving.finish().unwrap();
+    for (name, there) in [("there", true), ("stays", true), ("gone", false), ("new", true)] {
+        assert_eq!(backend.get(&key(name)).await.unwrap().is_some(), there, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_on_keys_that_are_torn_apart_waits_and_is_never_half_made() {
+    let cluster = RedisCluster::start(3, 0).unwrap();
+    let backend = connected(&cluster).await;
+    let (namespace, group) = (Namespace::new("torn").unwrap(), Group::new("g").unwrap());
+    let keys: Vec<_> =
+        ["a", "b"].iter().map(|name| Key::new(&namespace, &group, name).unwrap()).collect();
+    let puts = |value: &str| -> Vec<_> {
+        keys.iter().map(|key| Write::put(key.clone(), value.to_owned())).collect()
+    };
+    let _made = backend.transact(puts("before")).await.unwrap();
+    let slot = cluster.slot_of(keys[0].as_str()).unwrap();
+    let to = (cluster.slot_owner(slot).unwrap() + 1) % 3;
+    let moving = cluster.begin_move(slot, to).unwrap();
+    assert_eq!(moving.move_keys(1).unwrap(), 1);
+    let error = backend.transact(puts("torn")).await.unwrap_err();
+    assert!(error.is_outage() && !error.is_ambiguous(), "{error:?}");
+    let (waiting, values) = (Arc::clone(&backend), puts("after"));
+    let waiting = tokio::spawn(async move { waiting.transact(values).await });
+    moving.finish().unwrap();
+    let _made = waiting.await.unwrap().unwrap();
+    for entry in backend.get_many(&keys).await.unwrap() {
+        assert_eq!(entry.unwrap().value, "after");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_was_killed_is_replaced_by_its_replica() {
+    let cluster = RedisCluster::start(3, 1).unwrap();
+    let backend = connected(&cluster).await;
+    let report = under_load(&backend, TIMEOUT, Loss::Anything, async {
+        let slot = slots_under_load(&cluster)[0];
+        let owner = cluster.slot_owner(slot).unwrap();
+        cluster.nodes()[owner].kill().unwrap();
+        tokio::task::block_in_place(|| cluster.wait_settled()).unwrap();
+    })
+    .await;
+    assert!(report.met(ErrorKind::Unavailable), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_two_groups_in_one_transaction_are_refused_before_anything_is_sent() {
+    let cluster = RedisCluster::start(3, 0).unwrap();
+    let backend = connected(&cluster).await;
+    let namespace = Namespace::new("groups").unwrap();
+    let put = |group: &str| {
+        Write::put(Key::new(&namespace, &Group::new(group).unwrap(), "k").unwrap(), "v")
+    };
+    let calls = |cluster: &RedisCluster| {
+        let calls = cluster.nodes().iter().map(|node| node.calls("evalsha").unwrap());
+        calls.sum::<u64>()
+    };
+    let before = calls(&cluster);
+    let error = backend.transact(vec![put("one"), put("two")]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error:?}");
+    assert_eq!(calls(&cluster), before);
+}

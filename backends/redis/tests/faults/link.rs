@@ -1,0 +1,215 @@
+//! What is between the callers and the server.
+
+use std::time::Duration;
+
+use steadfast_backend::{Backend, ErrorKind, Group, Key, Namespace, Write, Written};
+use steadfast_conformance::proxy::FaultProxy;
+use steadfast_conformance::servers::RedisServer;
+
+use crate::load::{Loss, under_load};
+use crate::{TIMEOUT, connect_to};
+
+async fn proxied() -> (RedisServer, FaultProxy) {
+    let server = RedisServer::start().unwrap();
+    let proxy = FaultProxy::to(server.addr()).await.unwrap();
+    (server, proxy)
+}
+
+fn key(name: &str) -> Key {
+    let namespace = Namespace::new("links").unwrap();
+    Key::new(&namespace, &Group::new("g").unwrap(), name).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_is_told_at_once_and_healed_without_a_restart() {
+    let (_server, proxy) = proxied().await;
+    let backend = connect_to(proxy.addr()).await;
+    let report = under_load(&backend, TIMEOUT, Loss::Nothing, async {
+        proxy.cut();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        proxy.heal();
+    })
+    .await;
+    assert!(report.met(ErrorKind::Unavailable), "{report:?}");
+    assert!(!report.met(ErrorKind::Timeout), "a caller waited: {report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_black_hole_is_noticed_and_its_late_bytes_do_no_harm() {
+    let (_server, proxy) = proxied().await;
+    let backend = connect_to(proxy.addr()).await;
+    let report = under_load(&backend, TIMEOUT, Loss::Nothing, async {
+        proxy.stall();
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        proxy.heal();
+    })
+    .await;
+    assert!(report.ambiguous > 0, "{report:?}");
+    assert!(report.met(ErrorKind::Timeout) && report.met(ErrorKind::Unavailable), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_link_answers_or_times_out() {
+    let (_server, proxy) = proxied().await;
+    let backend = connect_to(proxy.addr()).await;
+    under_load(&backend, TIMEOUT, Loss::Nothing, async {
+        proxy.slow_by(Duration::from_millis(150));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        proxy.heal();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_are_lost_leave_ambiguous_writes() {
+    let (_server, proxy) = proxied().await;
+    let backend = connect_to(proxy.addr()).await;
+    let report = under_load(&backend, TIMEOUT, Loss::Nothing, async {
+        proxy.swallow_replies();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        proxy.heal();
+    })
+    .await;
+    assert!(report.ambiguous > 0, "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_whose_answer_was_lost_is_ambiguous_and_made() {
+    let (_server, proxy) = proxied().await;
+    let backend = connect_to(proxy.addr()).await;
+    // Until it meets a write and not a question for the time.
+    for round in 0.. {
+        assert!(round < 20, "no answer to a write was swallowed");
+        let key = key(&format!("lost-{round}"));
+        proxy.swallow_next_reply();
+        let Err(error) = backend.write(Write::put(key.clone(), "made")).await else { continue };
+        if !error.is_ambiguous() {
+            continue;
+        }
+        proxy.heal();
+        let entry = again(&*backend, &key).await;
+        assert_eq!(entry.as_deref(), Some(&b"made"[..]), "after {error:?}");
+        return;
+    }
+}
+
+/// The value, as soon as there is a link again.
+async fn again(backend: &dyn Backend, key: &Key) -> Option<Vec<u8>> {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+    loop {
+        match backend.get(key).await {
+            Ok(entry) => return entry.map(|entry| entry.value.to_vec()),
+            Err(error) => assert!(tokio::time::Instant::now() < deadline, "{error:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_was_never_sent_is_not_ambiguous() {
+    let (server, proxy) = proxied().await;
+    let backend = connect_to(proxy.addr()).await;
+    server.kill().unwrap();
+    let key = key("unsent");
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+    loop {
+        let error = backend.write(Write::put(key.clone(), "v")).await.unwrap_err();
+        if error.kind() == ErrorKind::Unavailable && !error.is_ambiguous() {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{error:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_dialler_knocks_however_many_callers_wait() {
+    let (_server, proxy) = proxied().await;
+    let backend = connect_to(proxy.addr()).await;
+    let before = proxy.connections();
+    under_load(&backend, TIMEOUT, Loss::Nothing, async {
+        proxy.cut();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        proxy.heal();
+    })
+    .await;
+    let knocks = proxy.connections() - before;
+    // Pauses of a quarter of a second on average, and the connections that came about.
+    assert!(knocks <= 40, "{knocks} connections were tried in 3 seconds");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_value_stalls_no_small_read() {
+    let (_server, proxy) = proxied().await;
+    let mut config = steadfast_redis::RedisConfig::new(steadfast_redis::Servers::Single(
+        steadfast_redis::Address::tcp("127.0.0.1", proxy.addr().port()),
+    ));
+    config.timeout = Duration::from_secs(30);
+    let backend = steadfast_redis::RedisBackend::connect(config).await.unwrap();
+    let (large, small) = (key("large"), key("small"));
+    let written = backend.write(Write::put(small.clone(), "s")).await.unwrap();
+    assert!(matches!(written, Written::Applied { .. }));
+    // Every chunk of bytes takes its time, on each connection for itself.
+    proxy.slow_by(Duration::from_millis(20));
+    let five_megabytes = vec![b'x'; 5 << 20];
+    let put = backend.write(Write::put(large.clone(), five_megabytes));
+    let mut put = std::pin::pin!(put);
+    let mut reads = 0;
+    loop {
+        tokio::select! {
+            biased;
+            written = &mut put => {
+                assert!(written.unwrap().is_applied());
+                break;
+            }
+            entry = backend.get(&small) => {
+                assert!(entry.unwrap().is_some());
+                reads += 1;
+            }
+        }
+    }
+    assert!(reads >= 5, "{reads} small reads went through beside the large write");
+    let get = backend.get(&large);
+    let mut get = std::pin::pin!(get);
+    let mut reads = 0;
+    loop {
+        tokio::select! {
+            biased;
+            entry = &mut get => {
+                assert_eq!(entry.unwrap().unwrap().value.len(), 5 << 20);
+                break;
+            }
+            entry = backend.get(&small) => {
+                assert!(entry.unwrap().is_some());
+                reads += 1;
+            }
+        }
+    }
+    assert!(reads >= 5, "{reads} small reads went through beside the large one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_requests_are_busy_and_not_sent() {
+    let (_server, proxy) = proxied().await;
+    let mut config = steadfast_redis::RedisConfig::new(steadfast_redis::Servers::Single(
+        steadfast_redis::Address::tcp("127.0.0.1", proxy.addr().port()),
+    ));
+    (config.timeout, config.lanes, config.queue_len_max) = (TIMEOUT, 1, 8);
+    let backend =
+        std::sync::Arc::new(steadfast_redis::RedisBackend::connect(config).await.unwrap());
+    proxy.stall();
+    let calls: Vec<_> = (0..16)
+        .map(|number| {
+            let backend = std::sync::Arc::clone(&backend);
+            let put = Write::put(key(&format!("busy-{number}")), "v");
+            tokio::spawn(async move { backend.write(put).await })
+        })
+        .collect();
+    let mut kinds = Vec::new();
+    for call in calls {
+        let error = call.await.unwrap().unwrap_err();
+        assert_eq!(error.is_ambiguous(), error.kind() == ErrorKind::Timeout, "{error:?}");
+        kinds.push(error.kind());
+    }
+    let count = |kind| kinds.iter().filter(|other| **other == kind).count();
+    assert_eq!((count(ErrorKind::Busy), count(ErrorKind::Timeout)), (8, 8), "{kinds:?}");
+}

@@ -1,0 +1,93 @@
+//! A primary that another one takes the place of.
+
+use std::time::Duration;
+
+use steadfast_backend::{Backend, ErrorKind};
+use steadfast_conformance::servers::{RedisSentinel, RedisServer};
+use steadfast_redis::{Acknowledged, Address, Login, RedisBackend, RedisConfig, Servers};
+
+use crate::TIMEOUT;
+use crate::load::{Loss, under_load};
+
+fn servers(group: &RedisSentinel) -> Servers {
+    let address = |sentinel: &RedisServer| Address::tcp("127.0.0.1", sentinel.port());
+    Servers::Sentinel {
+        sentinels: group.sentinels().iter().map(address).collect(),
+        primary: "mymaster".to_owned(),
+        login: Login::default(),
+    }
+}
+
+async fn connect(group: &RedisSentinel, durability: Acknowledged) -> std::sync::Arc<dyn Backend> {
+    let mut config = RedisConfig::new(servers(group));
+    (config.timeout, config.durability) = (TIMEOUT, durability);
+    std::sync::Arc::new(RedisBackend::connect(config).await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failover_that_is_asked_for_is_followed_and_loses_nothing_confirmed() {
+    let group = RedisSentinel::start().unwrap();
+    let backend = connect(&group, Acknowledged::ByReplicas(1)).await;
+    let report = under_load(&backend, TIMEOUT, Loss::Unconfirmed, async {
+        tokio::task::block_in_place(|| group.failover()).unwrap();
+        // The old primary becomes the replica that writes wait for.
+        tokio::task::block_in_place(|| group.wait_ready()).unwrap();
+    })
+    .await;
+    assert!(report.answers > 0, "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_was_killed_is_replaced() {
+    let group = RedisSentinel::start().unwrap();
+    let backend = connect(&group, Acknowledged::ByPrimary).await;
+    let report = under_load(&backend, TIMEOUT, Loss::Anything, async {
+        let old = group.master().unwrap();
+        let port = old.port();
+        old.kill().unwrap();
+        tokio::task::block_in_place(|| group.wait_new_master(port)).unwrap();
+    })
+    .await;
+    assert!(report.met(ErrorKind::Unavailable), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_hangs_is_replaced() {
+    let group = RedisSentinel::start().unwrap();
+    let backend = connect(&group, Acknowledged::ByPrimary).await;
+    let report = under_load(&backend, TIMEOUT, Loss::Anything, async {
+        let old = group.master().unwrap();
+        let port = old.port();
+        old.pause().unwrap();
+        tokio::task::block_in_place(|| group.wait_new_master(port)).unwrap();
+    })
+    .await;
+    assert!(report.met(ErrorKind::Timeout), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_no_replica_confirms_says_that_it_may_be_lost() {
+    use steadfast_backend::{Group, Key, Namespace, Write};
+    let group = RedisSentinel::start().unwrap();
+    let backend = connect(&group, Acknowledged::ByReplicas(1)).await;
+    let namespace = Namespace::new("confirmed").unwrap();
+    let key = Key::new(&namespace, &Group::new("g").unwrap(), "k").unwrap();
+    assert!(backend.write(Write::put(key.clone(), "first")).await.unwrap().is_applied());
+    let port = group.master().unwrap().port();
+    let replica = group.servers().iter().find(|server| server.port() != port).unwrap();
+    replica.pause().unwrap();
+    let error = backend.write(Write::put(key.clone(), "second")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unconfirmed, "{error:?}");
+    assert!(error.is_ambiguous(), "{error:?}");
+    let writes = vec![Write::put(key.clone(), "third")];
+    let error = backend.transact(writes).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unconfirmed, "{error:?}");
+    // Reads wait for nobody.
+    assert_eq!(backend.get(&key).await.unwrap().unwrap().value, "third");
+    replica.resume().unwrap();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    while let Err(error) = backend.write(Write::put(key.clone(), "fourth")).await {
+        assert_eq!(error.kind(), ErrorKind::Unconfirmed, "{error:?}");
+        assert!(tokio::time::Instant::now() < deadline, "{error:?}");
+    }
+}
