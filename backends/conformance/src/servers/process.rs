@@ -48,20 +48,16 @@ impl Process {
 
     fn wait_ready(&self, ready: impl Fn(u32) -> io::Result<bool>) -> io::Result<()> {
         let pid = self.pid();
-        let mut answer = Ok(false);
         let started = wait_for("its first answer", || {
             if let Some(status) = self.child().try_wait()? {
-                return Err(io::Error::other(format!("it ended with {status}")));
+                return Ok(Some(Err(io::Error::other(format!("it ended with {status}")))));
             }
-            // Before it listens, a server refuses; that is no failure yet.
-            answer = ready(pid);
-            Ok(matches!(answer, Ok(true)).then_some(()))
+            Ok(ready(pid)?.then_some(Ok(())))
         });
-        started.map_err(|error| {
+        started.flatten().map_err(|error| {
             let binary = self.program.binary();
             let log = fs::read_to_string(self.dir.path().join(LOG)).unwrap_or_default();
-            let message =
-                format!("{binary} did not start: {error}; it answered {answer:?} and says:\n{log}");
+            let message = format!("{binary} did not start: {error}; it says:\n{log}");
             io::Error::new(error.kind(), message)
         })
     }

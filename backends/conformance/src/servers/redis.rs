@@ -283,8 +283,8 @@ impl RedisBuilder {
         let server = [
             ("save", "\"\"".into()),
             ("appendonly", "no".into()),
-            // Waits for further replicas, of which there are none.
-            ("repl-diskless-sync-delay", "0".into()),
+            // Without a disk, a master sends no writes until a new replica reports, after a second.
+            ("repl-diskless-sync", "no".into()),
         ];
         let server = server.into_iter().filter(|_| !self.is_sentinel);
         let own = own.into_iter().chain(server).map(|(name, value)| format!("{name} {value}\n"));
