@@ -122,12 +122,14 @@ impl FaultProxy {
         self.set(Fault::Slow(delay));
     }
 
-    /// Throws requests away, so that the server never sees them; connections stay open.
+    /// Throws requests away, so that the server never sees them. Connections stay open; those that
+    /// lost something are reset by what comes after the fault, for a stream has no gaps.
     pub fn drop_requests(&self) {
         self.set(Fault::DropRequests);
     }
 
-    /// Throws replies away, so that the server does what nobody hears of; connections stay open.
+    /// Throws replies away, so that the server does what nobody hears of. Connections stay open as
+    /// with [`drop_requests`](Self::drop_requests).
     pub fn swallow_replies(&self) {
         self.set(Fault::SwallowReplies);
     }
@@ -235,6 +237,7 @@ async fn pump(
 ) -> io::Result<()> {
     let mut link = shared.link.subscribe();
     let mut chunk = vec![0; CHUNK_LEN];
+    let mut torn = false;
     loop {
         let read = from.read(&mut chunk).await;
         // Ends and errors meet the fault too: a stalled link does not tell of them.
@@ -244,7 +247,10 @@ async fn pump(
             return to.shutdown().await;
         }
         let passed = match direction {
-            Direction::Requests if fault == Fault::DropRequests => continue,
+            Direction::Requests if fault == Fault::DropRequests => {
+                torn = true;
+                continue;
+            }
             Direction::Requests => &shared.request_bytes,
             Direction::Replies if shared.swallow_next.swap(false, Ordering::SeqCst) => {
                 shared.swallowed.fetch_add(1, Ordering::SeqCst);
@@ -252,10 +258,14 @@ async fn pump(
             }
             Direction::Replies if fault == Fault::SwallowReplies => {
                 shared.swallowed.fetch_add(1, Ordering::SeqCst);
+                torn = true;
                 continue;
             }
             Direction::Replies => &shared.reply_bytes,
         };
+        if torn {
+            return Err(reset());
+        }
         to.write_all(&chunk[..len]).await?;
         passed.fetch_add(u64::try_from(len).unwrap_or_default(), Ordering::SeqCst);
     }

@@ -209,6 +209,10 @@ async fn dropped_requests_never_reach_the_server() {
     client.write_all(b"dropped").await.unwrap();
     assert_silent(&mut client).await;
     proxy.heal();
+    // A stream with a gap cannot go on.
+    client.write_all(b"late").await.unwrap();
+    assert_reset(&mut client).await;
+    let mut client = TcpStream::connect(proxy.addr()).await.unwrap();
     assert_echo(&mut client, "heard").await;
     echo.hears("hello heard").await;
 }
@@ -222,6 +226,10 @@ async fn swallowed_replies_leave_the_work_done() {
     assert_silent(&mut client).await;
     assert_eq!(proxy.swallowed(), 1);
     proxy.heal();
+    // A stream with a gap cannot go on.
+    client.write_all(b"late").await.unwrap();
+    assert_reset(&mut client).await;
+    let mut client = TcpStream::connect(proxy.addr()).await.unwrap();
     assert_echo(&mut client, "heard").await;
 }
 

@@ -76,13 +76,17 @@ impl RedisBackend {
         self.gate.enter().map_err(|fault| fault.told(operation, false))
     }
 
+    fn progress(&self) -> Progress {
+        Progress::until(tokio::time::Instant::now() + self.config.timeout)
+    }
+
     /// Waits for an answer until the deadline.
     async fn within<T>(
         &self,
         progress: &Progress,
         work: impl Future<Output = Outcome<T>>,
     ) -> Outcome<T> {
-        match tokio::time::timeout(self.config.timeout, work).await {
+        match tokio::time::timeout_at(progress.deadline, work).await {
             Ok(outcome) => outcome,
             Err(_elapsed) if progress.may_be_done() => Err(elapsed(self.config.timeout)),
             Err(_elapsed) => Err(elapsed(self.config.timeout).untouched()),
@@ -167,11 +171,8 @@ impl RedisBackend {
                 bytes += value.len();
             }
         }
-        let question = |command| {
-            // Whoever waits must have the answer before the deadline.
-            let within = self.config.timeout.mul_f32(0.8);
-            Question::new(command, bytes).acknowledged(self.config.durability, within)
-        };
+        let by = self.config.durability;
+        let question = |command| Question::new(command, bytes).acknowledged(by);
         let key = writes[0].key();
         let asked = self.router.ask(key, &question(call.by_hash()), progress).await;
         let answer = match asked {
@@ -258,7 +259,7 @@ impl Backend for RedisBackend {
 
     async fn get(&self, key: &Key) -> Result<Option<Entry>> {
         let _inside = self.enter("get")?;
-        let progress = Progress::default();
+        let progress = self.progress();
         let work = async {
             let mut command = redis::cmd("GET");
             command.arg(key.as_str());
@@ -276,7 +277,7 @@ impl Backend for RedisBackend {
         let _inside = self.enter("get_many")?;
         let checked = self.info.capabilities.check_batch_len(keys.len());
         checked.map_err(|error| error.at(NAME, "get_many"))?;
-        let progress = Progress::default();
+        let progress = self.progress();
         let work = self.read_everywhere(keys, &progress);
         self.within(&progress, work).await.map_err(|fault| fault.told("get_many", false))
     }
@@ -285,7 +286,7 @@ impl Backend for RedisBackend {
         let _inside = self.enter("write")?;
         let checked = self.info.capabilities.check_write(&write);
         checked.map_err(|error| error.at(NAME, "write"))?;
-        let progress = Progress::default();
+        let progress = self.progress();
         let work = self.write_together(std::slice::from_ref(&write), &progress);
         let written = self.within(&progress, work).await;
         let mut written = written.map_err(|fault| fault.told("write", true))?;
@@ -297,6 +298,7 @@ impl Backend for RedisBackend {
         let can = &self.info.capabilities;
         can.check_batch_len(writes.len()).map_err(|error| error.at(NAME, "write_many"))?;
         let mut written = Vec::with_capacity(writes.len());
+        let deadline = self.progress().deadline;
         // In order; what is of one place goes together.
         let place =
             |write: &Write| (can.check_write(write).is_ok(), self.router.place(write.key()));
@@ -309,7 +311,7 @@ impl Backend for RedisBackend {
                 written.extend(refused);
                 continue;
             }
-            let progress = Progress::default();
+            let progress = Progress::until(deadline);
             match self.within(&progress, self.write_together(writes, &progress)).await {
                 Ok(answers) => written.extend(answers),
                 Err(fault) => {
@@ -328,7 +330,7 @@ impl Backend for RedisBackend {
         if writes.is_empty() {
             return Ok(Transacted::Applied { versions: Vec::new() });
         }
-        let progress = Progress::default();
+        let progress = self.progress();
         let work = async {
             let answer = self.call(Together::All, &writes, &progress).await?;
             match script::all(answer.value)? {
@@ -341,7 +343,7 @@ impl Backend for RedisBackend {
 
     async fn scan(&self, request: ScanRequest) -> Result<ScanPage> {
         let _inside = self.enter("scan")?;
-        let page = self.within(&Progress::default(), scan::page(&self.router, &request)).await;
+        let page = self.within(&self.progress(), scan::page(&self.router, &request)).await;
         page.map_err(|fault| fault.told("scan", false))
     }
 
@@ -351,14 +353,14 @@ impl Backend for RedisBackend {
             return Err(Error::unwatched().at(NAME, "watch"));
         }
         let feed = feed::start(&self.config, &self.router, namespace, watcher);
-        let feed = self.within(&Progress::default(), feed).await;
+        let feed = self.within(&self.progress(), feed).await;
         feed.map(Watch::new).map_err(|fault| fault.told("watch", false))
     }
 
     async fn check(&self) -> Result<Health> {
         let _inside = self.enter("check")?;
         let started = Instant::now();
-        let health = self.within(&Progress::default(), health(&self.router, &self.config)).await;
+        let health = self.within(&self.progress(), health(&self.router, &self.config)).await;
         let health = health.map_err(|fault| fault.told("check", false))?;
         self.warn(&health.warnings);
         Ok(Health { latency: started.elapsed(), ..health })

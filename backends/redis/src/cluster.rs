@@ -7,6 +7,7 @@ use std::time::Duration;
 use redis::{Cmd, Value};
 use steadfast_backend::ErrorKind;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use crate::config::{Address, RedisConfig};
 use crate::dial;
@@ -142,12 +143,12 @@ impl Cluster {
                     let there = self.shared.shard_named(address, &shard)?;
                     match there.primary.ask(&question.asking(), progress).await {
                         Err(fault) if fault.then == Then::TryAgain => {
-                            tokio::time::sleep(MOVING_PAUSE).await;
+                            pause(fault, progress).await?;
                         }
                         answer => return Ok((answer?, there)),
                     }
                 }
-                Then::TryAgain => tokio::time::sleep(MOVING_PAUSE).await,
+                Then::TryAgain => pause(fault, progress).await?,
                 _ => {
                     if fault.kind == ErrorKind::Unavailable {
                         self.shared.stale.notify_one();
@@ -222,7 +223,8 @@ impl Shared {
     }
 
     async fn read_map_from(&self, shard: &Shard) -> Result<(), Fault> {
-        let (question, progress) = (Question::new(question(), 0), Progress::default());
+        let question = Question::new(question(), 0);
+        let progress = Progress::until(Instant::now() + self.config.connect_timeout);
         let asked = shard.primary.ask(&question, &progress);
         let answer = within(self.config.connect_timeout, asked).await?;
         self.learn(answer.value, shard.primary.address().as_ref())
@@ -262,6 +264,16 @@ impl Shared {
         self.maps.send_modify(|maps| *maps += 1);
         Ok(())
     }
+}
+
+/// Waits before another attempt, unless there is too little time for one: nothing was done, and
+/// that should stay certain.
+async fn pause(fault: Fault, progress: &Progress) -> Result<(), Fault> {
+    if Instant::now() + MOVING_PAUSE * 5 > progress.deadline {
+        return Err(fault);
+    }
+    tokio::time::sleep(MOVING_PAUSE).await;
+    Ok(())
 }
 
 fn question() -> Cmd {

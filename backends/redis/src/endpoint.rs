@@ -12,7 +12,7 @@ use redis::{Pipeline, Value};
 use steadfast_backend::ErrorKind;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::clock::{Moment, ServerClock};
 use crate::config::{Acknowledged, Address, RedisConfig};
@@ -26,7 +26,7 @@ use crate::task::Task;
 
 /// How often a connection is asked for the time.
 const PING_EVERY: Duration = Duration::from_millis(500);
-/// This many answers in a row that do not come in time.
+/// How many answers in a row may be late.
 const PINGS_MISSED_MAX: usize = 2;
 
 pub(crate) struct Endpoint {
@@ -96,14 +96,16 @@ impl Endpoint {
         progress: &Progress,
     ) -> Result<Answer, Fault> {
         let mut seat = self.shared.seat(question.traffic, question.bytes).await?;
-        progress.sending();
         let connection = &mut seat.link.connection;
         let answer = if let Some(command) = question.alone() {
+            progress.sending();
             let answer = connection.send_packed_command(command).await;
             let value = answer.map_err(Fault::from).and_then(sound);
             value.map(|value| Answer { value, confirmed: true })
         } else {
-            let whole = question.whole();
+            let left = progress.deadline.saturating_duration_since(Instant::now());
+            let whole = question.whole(left)?;
+            progress.sending();
             let answers = connection.send_packed_commands(&whole, 0, whole.len()).await;
             answers.map_err(Fault::from).and_then(|answers| question.answered(answers))
         };
@@ -115,7 +117,8 @@ impl Endpoint {
         let mut seat = self.shared.seat(Traffic::Small, 64).await?;
         let connection = &mut seat.link.connection;
         let answers = connection.send_packed_commands(commands, 0, commands.len()).await;
-        self.shared.judge(&seat, answers.map_err(Fault::from), &Progress::default())
+        let progress = Progress::until(Instant::now());
+        self.shared.judge(&seat, answers.map_err(Fault::from), &progress)
     }
 
     /// The server's time. Asks it if that cannot be told without.
@@ -125,7 +128,8 @@ impl Endpoint {
         }
         let asked = std::time::Instant::now();
         let question = Question::new(dial::ask_time(), 0);
-        let now_us = dial::time(self.ask(&question, &Progress::default()).await?.value)?;
+        let progress = Progress::until(Instant::now());
+        let now_us = dial::time(self.ask(&question, &progress).await?.value)?;
         self.shared.clock.learn(now_us, asked);
         Ok(Moment::exactly(now_us))
     }
@@ -160,13 +164,13 @@ impl Shared {
     /// A place on the connection that suits best; waits for one only while it may come.
     async fn seat(&self, traffic: Traffic, bytes: usize) -> Result<Seat, Fault> {
         if let Some((lane, link)) = self.best(traffic) {
-            return lane.sit(link, bytes, self.config.queue_len_max);
+            return lane.sit(link, bytes, self.config.queue_len_max).await;
         }
         let mut status = self.status.subscribe();
         loop {
             let seen = status.borrow_and_update().clone();
             if let Some((lane, link)) = self.best(traffic) {
-                return lane.sit(link, bytes, self.config.queue_len_max);
+                return lane.sit(link, bytes, self.config.queue_len_max).await;
             }
             if let Status::Down { kind, detail } = seen {
                 return Err(Fault::new(kind, detail).untouched());
@@ -279,13 +283,25 @@ impl Shared {
             let (of, count) = &mut missed[at];
             *count = match answered {
                 Some(true) => 0,
-                Some(false) => PINGS_MISSED_MAX,
+                Some(false) => usize::MAX,
                 None if *of == number => *count + 1,
                 None => 1,
             };
             *of = number;
-            if *count >= PINGS_MISSED_MAX {
+            if *count >= self.missed_max(&self.lanes[at]) {
                 self.lanes[at].drop_link(number);
+                self.broken.notify_one();
+            }
+        }
+    }
+
+    /// Behind a large value or a wait for replicas an answer may be as late as any call.
+    fn missed_max(&self, lane: &Lane) -> usize {
+        let calls = self.config.timeout.as_millis().div_ceil(PING_EVERY.as_millis());
+        match lane.traffic {
+            Traffic::Small => PINGS_MISSED_MAX,
+            Traffic::Bulk | Traffic::Acknowledged => {
+                PINGS_MISSED_MAX.saturating_add(usize::try_from(calls).unwrap_or(usize::MAX))
             }
         }
     }
@@ -319,25 +335,43 @@ impl Shared {
     }
 }
 
+/// Never ends.
 async fn supervise(shared: Arc<Shared>) {
+    tokio::join!(keep_dialling(&shared), keep_asking(&shared), keep_following(&shared));
+}
+
+async fn keep_dialling(shared: &Shared) {
     let mut pace = Pace::new();
-    let mut missed = vec![(0, 0); shared.lanes.len()];
-    let mut next_ping = Instant::now() + PING_EVERY;
     loop {
-        let missing = || shared.lanes.iter().any(|lane| !lane.is_up());
-        if missing() && pace.is_due() {
+        if !shared.lanes.iter().any(|lane| !lane.is_up()) {
+            shared.broken.notified().await;
+        } else if pace.is_due() {
             shared.dial_missing(&mut pace).await;
-        }
-        if Instant::now() >= next_ping {
-            next_ping = Instant::now() + PING_EVERY;
-            shared.ping(&mut missed).await;
-            // Sentinels that do not answer must not keep the connections from being looked after.
-            let _ = tokio::time::timeout(PING_EVERY, shared.follow()).await;
-        }
-        let wake = if missing() { next_ping.min(pace.due()) } else { next_ping };
-        tokio::select! {
-            () = tokio::time::sleep_until(wake) => {}
-            () = shared.broken.notified() => {}
+        } else {
+            shared.is_down_now(&lost());
+            tokio::time::sleep_until(pace.due()).await;
         }
     }
+}
+
+async fn keep_asking(shared: &Arc<Shared>) {
+    let mut missed = vec![(0, 0); shared.lanes.len()];
+    let mut turns = tokio::time::interval(PING_EVERY);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        turns.tick().await;
+        shared.ping(&mut missed).await;
+    }
+}
+
+async fn keep_following(shared: &Shared) {
+    loop {
+        tokio::time::sleep(PING_EVERY).await;
+        shared.follow().await;
+    }
+}
+
+fn lost() -> Fault {
+    let detail = "the connection was lost, and the next one is not there yet";
+    Fault::new(ErrorKind::Unavailable, detail)
 }

@@ -5,6 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use redis::aio::MultiplexedConnection;
 use steadfast_backend::ErrorKind;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use crate::config::Address;
 use crate::error::Fault;
@@ -25,6 +27,9 @@ pub(crate) struct Lane {
     pub(crate) traffic: Traffic,
     link: RwLock<Option<Link>>,
     load: Arc<Load>,
+    /// Whose answer waits for others goes alone: what stands behind it would wait, too, and be done
+    /// long after its caller has given up.
+    turn: Option<Arc<Semaphore>>,
 }
 
 #[derive(Clone)]
@@ -43,7 +48,8 @@ struct Load {
 
 impl Lane {
     pub(crate) fn new(traffic: Traffic) -> Self {
-        Self { traffic, link: RwLock::default(), load: Arc::default() }
+        let turn = (traffic == Traffic::Acknowledged).then(|| Arc::new(Semaphore::new(1)));
+        Self { traffic, link: RwLock::default(), load: Arc::default(), turn }
     }
 
     pub(crate) fn link(&self) -> Option<Link> {
@@ -75,7 +81,12 @@ impl Lane {
     }
 
     /// Takes a place on the connection.
-    pub(crate) fn sit(&self, link: Link, bytes: usize, len_max: usize) -> Result<Seat, Fault> {
+    pub(crate) async fn sit(
+        &self,
+        link: Link,
+        bytes: usize,
+        len_max: usize,
+    ) -> Result<Seat, Fault> {
         if self.load.requests.fetch_add(1, Ordering::Relaxed) >= len_max {
             self.load.requests.fetch_sub(1, Ordering::Relaxed);
             let detail = format!(
@@ -85,7 +96,12 @@ impl Lane {
             return Err(Fault::new(ErrorKind::Busy, detail).untouched());
         }
         self.load.bytes.fetch_add(bytes, Ordering::Relaxed);
-        Ok(Seat { link, bytes, load: Arc::clone(&self.load) })
+        let mut seat = Seat { link, bytes, load: Arc::clone(&self.load), turn: None };
+        if let Some(turn) = &self.turn {
+            // It is never closed.
+            seat.turn = Arc::clone(turn).acquire_owned().await.ok();
+        }
+        Ok(seat)
     }
 }
 
@@ -94,30 +110,40 @@ pub(crate) struct Seat {
     pub(crate) link: Link,
     bytes: usize,
     load: Arc<Load>,
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        drop(self.turn.take());
         self.load.requests.fetch_sub(1, Ordering::Relaxed);
         self.load.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
-/// How far a call has come: if it is cut off now, may the server have done what it asks?
-#[derive(Debug, Default)]
-pub(crate) struct Progress(AtomicBool);
+/// How far a call has come, and how much time it has.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    pub(crate) deadline: Instant,
+    may_be_done: AtomicBool,
+}
 
 impl Progress {
+    pub(crate) fn until(deadline: Instant) -> Self {
+        Self { deadline, may_be_done: AtomicBool::new(false) }
+    }
+
     pub(crate) fn sending(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.may_be_done.store(true, Ordering::Relaxed);
     }
 
     /// The server said that it did nothing.
     pub(crate) fn undone(&self) {
-        self.0.store(false, Ordering::Relaxed);
+        self.may_be_done.store(false, Ordering::Relaxed);
     }
 
+    /// If it is cut off now, may the server have done what it asks?
     pub(crate) fn may_be_done(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.may_be_done.load(Ordering::Relaxed)
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use redis::{Cmd, Pipeline, Value};
+use steadfast_backend::ErrorKind;
 
 use crate::config::Acknowledged;
 use crate::error::{Fault, nonsense, sound};
@@ -19,7 +20,7 @@ pub(crate) struct Question {
     /// About how many bytes it takes.
     pub(crate) bytes: usize,
     command: Cmd,
-    wait: Option<(Cmd, Acknowledged)>,
+    by: Acknowledged,
     asking: bool,
 }
 
@@ -36,7 +37,7 @@ impl Question {
     pub(crate) fn new(command: Cmd, value_bytes: usize) -> Self {
         let bytes = OVERHEAD + value_bytes;
         let traffic = if value_bytes > BULK { Traffic::Bulk } else { Traffic::Small };
-        Self { traffic, bytes, command, wait: None, asking: false }
+        Self { traffic, bytes, command, by: Acknowledged::ByPrimary, asking: false }
     }
 
     /// The same by the lane for large values: the answer is one.
@@ -45,53 +46,56 @@ impl Question {
         self
     }
 
-    /// Waits for others, for a while.
-    pub(crate) fn acknowledged(mut self, by: Acknowledged, within: Duration) -> Self {
-        // 0 ms would mean for ever.
-        let millis = u64::try_from(within.as_millis()).unwrap_or(u64::MAX).max(1);
-        let mut wait = Cmd::new();
-        match by {
-            Acknowledged::ByPrimary => return self,
-            Acknowledged::ByReplicas(replicas) => wait.arg("WAIT").arg(replicas).arg(millis),
-            Acknowledged::OnDisk { replicas } => {
-                wait.arg("WAITAOF").arg(1).arg(replicas).arg(millis)
-            }
-        };
-        self.wait = Some((wait, by));
-        self.traffic = Traffic::Acknowledged;
+    /// Its answer waits for others.
+    pub(crate) fn acknowledged(mut self, by: Acknowledged) -> Self {
+        if by != Acknowledged::ByPrimary {
+            (self.by, self.traffic) = (by, Traffic::Acknowledged);
+        }
         self
     }
 
     /// The same of the server to which the slot is moving.
     pub(crate) fn asking(&self) -> Self {
-        Self { command: self.command.clone(), wait: self.wait.clone(), asking: true, ..*self }
+        Self { command: self.command.clone(), asking: true, ..*self }
     }
 
     /// The command, if it goes alone.
     pub(crate) fn alone(&self) -> Option<&Cmd> {
-        (self.wait.is_none() && !self.asking).then_some(&self.command)
+        (self.by == Acknowledged::ByPrimary && !self.asking).then_some(&self.command)
     }
 
-    /// The command with what goes before and after it.
-    pub(crate) fn whole(&self) -> Pipeline {
+    /// The command with what goes before and after it, if `left` is enough for that.
+    pub(crate) fn whole(&self, left: Duration) -> Result<Pipeline, Fault> {
+        // The answer must be here before the deadline; 0 ms would mean for ever.
+        let millis = u64::try_from(left.as_millis() * 9 / 10).unwrap_or(u64::MAX);
+        if millis == 0 {
+            let detail = "no time is left to wait for replicas or disks; nothing was sent";
+            return Err(Fault::new(ErrorKind::Timeout, detail).untouched());
+        }
         let mut commands = redis::pipe();
         if self.asking {
             commands.cmd("ASKING");
         }
         commands.add_command(self.command.clone());
-        if let Some((wait, _)) = &self.wait {
-            commands.add_command(wait.clone());
+        match self.by {
+            Acknowledged::ByPrimary => {}
+            Acknowledged::ByReplicas(replicas) => {
+                commands.cmd("WAIT").arg(replicas).arg(millis);
+            }
+            Acknowledged::OnDisk { replicas } => {
+                commands.cmd("WAITAOF").arg(1).arg(replicas).arg(millis);
+            }
         }
-        commands
+        Ok(commands)
     }
 
     /// The answers to [`whole`](Self::whole).
     pub(crate) fn answered(&self, answers: Vec<Value>) -> Result<Answer, Fault> {
         let mut answers = answers.into_iter().skip(usize::from(self.asking));
         let value = sound(answers.next().ok_or_else(nonsense)?)?;
-        let confirmed = match &self.wait {
-            None => true,
-            Some((_, by)) => confirms(*by, sound(answers.next().ok_or_else(nonsense)?)?)?,
+        let confirmed = match self.by {
+            Acknowledged::ByPrimary => true,
+            by => confirms(by, sound(answers.next().ok_or_else(nonsense)?)?)?,
         };
         Ok(Answer { value, confirmed })
     }
