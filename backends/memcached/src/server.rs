@@ -1,0 +1,117 @@
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use steadfast_backend::{Error, ErrorKind, Result};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use crate::client::Client;
+use crate::clock::ServerClock;
+use crate::error;
+
+/// One server: the way to it while it is there, and the reason while it is out.
+///
+/// While it is out, every call for its keys fails at once. They go to no other server: one that
+/// came back would hold older entries than that one.
+pub(crate) struct Server {
+    pub(crate) address: String,
+    pub(crate) timeout: Duration,
+    connections: usize,
+    link: RwLock<Link>,
+    /// Somebody got no answer: whether the server is there should be looked into.
+    pub(crate) doubted: Notify,
+}
+
+enum Link {
+    Up(Arc<Client>, ServerClock),
+    Out(Arc<Error>),
+}
+
+/// Whether a request changes something, so that an unanswered one is ambiguous.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Change,
+    Read,
+}
+
+impl Server {
+    /// It is out until it is admitted.
+    pub(crate) fn new(address: String, timeout: Duration, connections: usize) -> Self {
+        let never = Error::new(ErrorKind::Unavailable, "it was not reached yet");
+        let link = RwLock::new(Link::Out(Arc::new(never)));
+        Self { address, timeout, connections, link, doubted: Notify::new() }
+    }
+
+    /// The connections, and what is known of the clock at some moment.
+    ///
+    /// # Errors
+    ///
+    /// While the server is out.
+    pub(crate) fn link(&self) -> Result<(Arc<Client>, ServerClock)> {
+        match &*self.link.read().unwrap_or_else(PoisonError::into_inner) {
+            Link::Up(client, clock) => Ok((Arc::clone(client), *clock)),
+            Link::Out(reason) => Err(self.is_out(reason)),
+        }
+    }
+
+    /// One trip, within the time that is left.
+    pub(crate) async fn trip<T>(
+        &self,
+        deadline: Instant,
+        effect: Effect,
+        request: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let answer = match timeout_at(deadline, request).await {
+            Ok(answer) => answer,
+            // Only the exchange can last this long; see `Client::new`.
+            Err(_) if effect == Effect::Change => Err(error::no_answer().ambiguous()),
+            Err(_) => Err(error::no_answer()),
+        };
+        if answer.as_ref().is_err_and(Error::is_outage) {
+            self.doubted.notify_one();
+        }
+        answer
+    }
+
+    /// It is there: calls go to it, over connections of their own.
+    pub(crate) async fn admit(&self, address: SocketAddr, clock: ServerClock) -> Result<()> {
+        let client = Client::new(address, self.timeout, self.connections).await?;
+        self.set(Link::Up(Arc::new(client), clock));
+        Ok(())
+    }
+
+    /// Takes in what the server showed of its clock.
+    pub(crate) fn tell(&self, shown: ServerClock) {
+        let mut link = self.link.write().unwrap_or_else(PoisonError::into_inner);
+        if let Link::Up(_, clock) = &mut *link {
+            *clock = clock.and(shown);
+        }
+    }
+
+    pub(crate) fn eject(&self, reason: Error) {
+        self.set(Link::Out(Arc::new(reason)));
+    }
+
+    fn set(&self, link: Link) {
+        *self.link.write().unwrap_or_else(PoisonError::into_inner) = link;
+    }
+
+    fn is_out(&self, reason: &Arc<Error>) -> Error {
+        let detail = format!(
+            "the server {} is out: {reason}; it is used again as soon as it answers",
+            self.address
+        );
+        Error::new(ErrorKind::Unavailable, detail).caused_by(Arc::clone(reason))
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Server");
+        out.field("address", &self.address);
+        out.field("out", &self.link().err().map(|error| error.to_string())).finish_non_exhaustive()
+    }
+}
