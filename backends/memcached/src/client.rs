@@ -161,3 +161,18 @@ fn item(result: GetResult) -> Result<Option<Item>> {
         value: result.value.unwrap_or_default(),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_of_reads_fits_into_what_the_kernel_holds() {
+        let longest = "k".repeat(200);
+        let keys = vec![longest.as_str(); 256];
+        assert_eq!(batch_len(&keys), REQUESTS_BYTES_MAX / (200 + REQUEST_BYTES));
+        assert_eq!(batch_len(&keys[..3]), 3);
+        let request = "mg  v f c t O255\r\n";
+        assert!(request.len() < REQUEST_BYTES);
+    }
+}

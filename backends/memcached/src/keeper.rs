@@ -140,7 +140,25 @@ fn jittered(period: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use steadfast_conformance::servers::MemcachedServer;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_leads_elsewhere_is_followed() {
+        let [old, new] = [MemcachedServer::start().unwrap(), MemcachedServer::start().unwrap()];
+        let limit = Duration::from_secs(5);
+        let found = Admin::open(&old.addr().to_string(), limit).await;
+        // As if the name had led to the old server when it was looked up.
+        let server = Arc::new(Server::new(new.addr().to_string(), limit, 1));
+        let mut keeper = Keeper::new(server, found, 0).await;
+        keeper.look().await;
+        assert_eq!(keeper.admin.as_ref().map(Admin::address), Some(old.addr()), "looked up early");
+        keeper.resolved = Instant::now().checked_sub(RESOLVE_PERIOD).unwrap();
+        keeper.look().await;
+        assert_eq!(keeper.admin.as_ref().map(Admin::address), Some(new.addr()));
+        assert!(keeper.server.link().is_ok());
+    }
 
     #[test]
     fn periods_vary_by_a_fifth() {

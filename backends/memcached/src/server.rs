@@ -64,6 +64,10 @@ impl Server {
         effect: Effect,
         request: impl Future<Output = Result<T>>,
     ) -> Result<T> {
+        if deadline <= Instant::now() {
+            // Not sent. Without this it would be, for lack of a chance to see the time.
+            return Err(error::no_answer());
+        }
         let answer = match timeout_at(deadline, request).await {
             Ok(answer) => answer,
             // Only the exchange can last this long; see `Client::new`.

@@ -118,12 +118,14 @@ impl Server {
             let before = expiry::restored(touched.left_s, clock.at(Moment::now()))?;
             let touch = client.touch(key.as_str(), before);
             match self.trip(deadline, Effect::Change, touch).await? {
-                // Yet another put came between.
-                Some(other) if other.cas != touched.cas => touched = other,
+                // Yet another put came between, with another deadline.
+                Some(other) if other.cas != touched.cas && other.left_s != touched.left_s => {
+                    touched = other;
+                }
                 _ => return Ok(()),
             }
         }
-        Err(error::contended())
+        Err(error::contended().ambiguous())
     }
 }
 

@@ -1,5 +1,6 @@
-//! What the conformance tests share.
+//! The behaviour suite on real servers.
 
+use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -24,16 +25,18 @@ const DECLARED: BackendInfo = BackendInfo {
 };
 
 /// Runs the suite on so many servers, which all cases share.
-pub(crate) fn prove_on(servers: usize) -> ExitCode {
+pub(crate) fn prove_on(servers: usize) -> io::Result<ExitCode> {
     let missing = MemcachedServer::missing();
     let servers = if missing.is_some() { 0 } else { servers };
-    let servers: Vec<_> = (0..servers).map(|_| MemcachedServer::start().unwrap()).collect();
+    let servers: Vec<_> =
+        (0..servers).map(|_| MemcachedServer::start()).collect::<Result<_, _>>()?;
     let mut addresses = servers.iter().map(|server| server.addr().to_string());
     let first = MemcachedConfig::new(addresses.next().unwrap_or_default());
     let config = addresses.fold(first, MemcachedConfig::server);
+    let config = config.timeout(Duration::from_secs(30)); // a busy machine
     let open = move |_| {
         let config = config.clone();
         async move { MemcachedBackend::connect(config).await }
     };
-    Suite::new(DECLARED, open).on_real_time().ignored_if(missing).run()
+    Ok(Suite::new(DECLARED, open).on_real_time().ignored_if(missing).run())
 }

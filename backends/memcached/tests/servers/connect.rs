@@ -1,0 +1,107 @@
+//! Which servers are taken, and what is said of the others.
+
+use steadfast_backend::{Backend, Error, ErrorKind, Write};
+use steadfast_conformance::servers::MemcachedServer;
+use steadfast_memcached::{MemcachedBackend, MemcachedConfig};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use crate::common::{connect, get, key, put, until};
+
+async fn refused(config: impl Into<MemcachedConfig>, kind: ErrorKind, word: &str) -> Error {
+    let error = MemcachedBackend::connect(config).await.unwrap_err();
+    assert_eq!(error.kind(), kind, "{error:?}");
+    assert!(error.to_string().starts_with("memcached connect: "), "{error}");
+    assert!(error.to_string().contains(word), "{error}");
+    error
+}
+
+/// Something that answers every line alike.
+async fn answering(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 256];
+            while stream.read(&mut request).await.is_ok_and(|len| len > 0) {
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_name_works() {
+    let server = MemcachedServer::start().unwrap();
+    let address = format!("localhost:{}", server.port());
+    let backend = MemcachedBackend::connect(address).await.unwrap();
+    put(&backend, Write::put(key("k"), "v")).await;
+    assert_eq!(get(&connect(&server).await, &key("k")).await.value, "v");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_there_is_unavailable() {
+    let server = MemcachedServer::start().unwrap();
+    server.kill().unwrap();
+    let address = server.addr().to_string();
+    refused(address.as_str(), ErrorKind::Unavailable, &address).await;
+    let nowhere = "no-such-host.invalid:11211";
+    refused(nowhere, ErrorKind::Unavailable, nowhere).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_cas_numbers_is_not_fit() {
+    let server = MemcachedServer::builder().arg("-C").start().unwrap();
+    refused(server.addr().to_string(), ErrorKind::Config, "without -C").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_wants_a_password_is_not_fit() {
+    // The spawner cannot tell that it is up, since it answers no question.
+    let answer = "CLIENT_ERROR unauthenticated\r\n";
+    refused(answering(answer).await, ErrorKind::Config, "password").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_memcached_is_not_fit() {
+    for answer in ["HTTP/1.1 400 Bad Request\r\n\r\n", "-ERR unknown command\r\n", "ERROR\r\n"] {
+        refused(answering(answer).await, ErrorKind::Config, "not a Memcached server").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_the_meta_protocol_is_not_fit() {
+    let answer = "STAT version 1.5.22\r\nSTAT time 1700000000\r\nSTAT item_size_max 1048576\r\n\
+                  STAT cas_enabled yes\r\nEND\r\n";
+    refused(answering(answer).await, ErrorKind::Config, "1.6.10").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_unfit_server_among_fit_ones_is_named() {
+    let server = MemcachedServer::start().unwrap();
+    let unfit = answering("ERROR\r\n").await;
+    let config = MemcachedConfig::new(server.addr().to_string()).server(unfit.as_str());
+    refused(config, ErrorKind::Config, &unfit).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_smallest_server_sets_the_limit_of_values() {
+    let large = MemcachedServer::builder().arg("-I").arg("4m").start().unwrap();
+    let small = MemcachedServer::builder().arg("-I").arg("512k").start().unwrap();
+    let config = MemcachedConfig::new(large.addr().to_string()).server(small.addr().to_string());
+    let backend = MemcachedBackend::connect(config).await.unwrap();
+    assert_eq!(backend.info().capabilities.value_len_max, (512 << 10) - 512);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_comes_later_and_takes_less_is_not_used() {
+    let large = MemcachedServer::builder().arg("-I").arg("4m").start().unwrap();
+    let small = MemcachedServer::start().unwrap();
+    small.kill().unwrap();
+    let config = MemcachedConfig::new(large.addr().to_string()).server(small.addr().to_string());
+    let backend = MemcachedBackend::connect(config).await.unwrap();
+    small.restart().unwrap();
+    until(|| async { format!("{backend:?}").contains("item_size_max is smaller") }).await;
+    assert_eq!(backend.check().await.unwrap_err().kind(), ErrorKind::Unavailable);
+}
