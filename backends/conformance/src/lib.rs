@@ -55,17 +55,27 @@
 //!   `proptest-regressions/conformance.txt` beside the `Cargo.toml`.
 //! * [`Suite::report`] returns the verdicts instead of printing them.
 //!
+<<<<<<< HEAD
 //! # Servers and faults
 //!
 //! The module `servers` starts the Redis and Memcached servers that a backend talks to, and
 //! kills, pauses and restarts them (on Unix). [`proxy::FaultProxy`] stands between a client and
 //! its server and cuts, stalls or slows the link, or swallows replies.
+=======
+//! # Under faults
+//!
+//! [`History`] has many tasks write to few keys while faults happen, and checks that what they
+//! were told is linearizable per key. [`Cancellation`] drops calls at random points and checks that
+//! every other answer belongs to its question. Both run over any `Arc<dyn Backend>`.
+>>>>>>> b82b7d1 (Check what many tasks were told for linearizability per key)
 
 mod canary;
 mod case;
 mod cases;
 mod context;
+mod dropping;
 mod failure;
+mod history;
 mod place;
 pub mod proxy;
 mod reference;
@@ -73,6 +83,7 @@ mod reference;
 pub mod servers;
 mod suite;
 
+pub use history::{Cancellation, Drops, Faults, Figures, History, Losing, Recorded, Violation};
 pub use place::{Place, Subject};
 pub use reference::ModelBackend;
 pub use suite::{Report, Suite, Verdict};

@@ -1,15 +1,13 @@
 //! Dropped futures: the backend stays usable, and a dropped change is made whole or not at all.
 
-use std::future::{Future, poll_fn};
 use std::num::NonZeroUsize;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use steadfast_backend::{Backend, Key, ScanRequest, Transactions, Write};
 
 use crate::case::cases;
 use crate::context::Context;
+use crate::dropping::poll_then_drop;
 use crate::failure::{Outcome, ensure, ensure_eq, fail, present};
 
 cases!("cancellation":
@@ -25,22 +23,6 @@ cases!("cancellation":
 
 /// More awaits than any backend should have on one call.
 const POLLS_MAX: usize = 64;
-
-/// Polls a future as often as it asks for it, but at most `polls` times, and then drops it. True if
-/// it came to its end.
-async fn poll_then_drop(future: impl Future, mut polls: usize) -> bool {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        let Some(left) = polls.checked_sub(1) else { return Poll::Ready(false) };
-        polls = left;
-        match future.as_mut().poll(cx) {
-            Poll::Ready(_) => Poll::Ready(true),
-            Poll::Pending if polls == 0 => Poll::Ready(false),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
-}
 
 /// A value in two halves that say the same; long, so that a torn one would show.
 fn whole(text: &str) -> Vec<u8> {
@@ -69,10 +51,10 @@ async fn reads_dropped_at_every_await(context: &mut Context) -> Outcome {
         context.put(Write::put(key.clone(), key.name().to_owned())).await?;
     }
     for polls in 0..POLLS_MAX {
-        let one = poll_then_drop(context.backend.get(&keys[0]), polls).await;
+        let one = poll_then_drop(context.backend.get(&keys[0]), polls).await.is_some();
         // The answer that nobody waits for must not come to the next call.
         ensure_eq!(context.text(&keys[1]).await?.as_deref(), Some(keys[1].name()), "the next get");
-        let many = poll_then_drop(context.backend.get_many(&keys[..2]), polls).await;
+        let many = poll_then_drop(context.backend.get_many(&keys[..2]), polls).await.is_some();
         let next = context.backend.get_many(&keys[2..]).await?;
         let values: Vec<_> = next.into_iter().flatten().map(|entry| entry.value).collect();
         ensure_eq!(values, [keys[2].name(), keys[3].name()], "the next get_many");
@@ -88,7 +70,7 @@ async fn a_write_dropped_at_every_await(context: &mut Context) -> Outcome {
         let key = context.key(&polls.to_string())?;
         let old = context.put(Write::put(key.clone(), whole("old"))).await?;
         let put = Write::put(key.clone(), whole("newer"));
-        let ended = poll_then_drop(context.backend.write(put), polls).await;
+        let ended = poll_then_drop(context.backend.write(put), polls).await.is_some();
         stays_usable(context, polls).await?;
         let entry = present(context.get(&key).await?, "a key whose overwriting was dropped")?;
         let text = unwhole(context, &key, &["old", "newer"]).await?;
@@ -111,9 +93,9 @@ async fn a_touch_or_delete_dropped_at_every_await(context: &mut Context) -> Outc
             versions.push(context.put(Write::put(key.clone(), whole("old"))).await?);
         }
         let touch = context.backend.write(Write::touch(keys[0].clone(), Some(ttl)));
-        let touched = poll_then_drop(touch, polls).await;
+        let touched = poll_then_drop(touch, polls).await.is_some();
         let delete = context.backend.write(Write::delete(keys[1].clone()));
-        let deleted = poll_then_drop(delete, polls).await;
+        let deleted = poll_then_drop(delete, polls).await.is_some();
         stays_usable(context, polls).await?;
         let entry = present(context.get(&keys[0]).await?, "a key whose touch was dropped")?;
         ensure_eq!((&entry.value[..], entry.version), (&whole("old")[..], versions[0]), "after it");
@@ -132,7 +114,7 @@ async fn a_batch_dropped_at_every_await(context: &mut Context) -> Outcome {
         let keys = (0..8).map(|number| context.key(&format!("{polls}-{number}")));
         let keys: Vec<Key> = keys.collect::<Outcome<_>>()?;
         let writes = keys.iter().map(|key| Write::put(key.clone(), whole("new"))).collect();
-        let ended = poll_then_drop(context.backend.write_many(writes), polls).await;
+        let ended = poll_then_drop(context.backend.write_many(writes), polls).await.is_some();
         stays_usable(context, polls).await?;
         let mut made = Vec::new();
         // From the last to the first, since the dropped batch may still be under way.
@@ -153,7 +135,7 @@ async fn a_transaction_dropped_at_every_await(context: &mut Context) -> Outcome 
         let keys = (0..8).map(|number| context.key(&format!("{polls}-{number}")));
         let keys: Vec<Key> = keys.collect::<Outcome<_>>()?;
         let writes = keys.iter().map(|key| Write::put(key.clone(), whole("new"))).collect();
-        let ended = poll_then_drop(context.backend.transact(writes), polls).await;
+        let ended = poll_then_drop(context.backend.transact(writes), polls).await.is_some();
         let entries = context.backend.get_many(&keys).await?;
         let made = entries.iter().flatten().count();
         ensure!(made == 0 || made == 8, "{made} of 8 writes of a dropped transaction were made");
@@ -171,7 +153,7 @@ async fn a_transaction_dropped_at_every_await(context: &mut Context) -> Outcome 
 
 async fn a_check_dropped_at_every_await(context: &mut Context) -> Outcome {
     for polls in 0..POLLS_MAX {
-        let ended = poll_then_drop(context.backend.check(), polls).await;
+        let ended = poll_then_drop(context.backend.check(), polls).await.is_some();
         stays_usable(context, polls).await?;
         context.backend.check().await?;
         if ended {
@@ -191,7 +173,7 @@ async fn a_scan_dropped_at_every_await(context: &mut Context) -> Outcome {
         limit: NonZeroUsize::new(4).unwrap_or(NonZeroUsize::MIN),
     };
     for polls in 0..POLLS_MAX {
-        let ended = poll_then_drop(context.backend.scan(request.clone()), polls).await;
+        let ended = poll_then_drop(context.backend.scan(request.clone()), polls).await.is_some();
         stays_usable(context, polls).await?;
         let listed = context.scan_all(&context.namespace, 100).await?.len();
         ensure_eq!(listed, 8 + polls + 1, "keys listed after {polls} polls");
