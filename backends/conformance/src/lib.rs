@@ -55,19 +55,17 @@
 //!   `proptest-regressions/conformance.txt` beside the `Cargo.toml`.
 //! * [`Suite::report`] returns the verdicts instead of printing them.
 //!
-<<<<<<< HEAD
 //! # Servers and faults
 //!
 //! The module `servers` starts the Redis and Memcached servers that a backend talks to, and
 //! kills, pauses and restarts them (on Unix). [`proxy::FaultProxy`] stands between a client and
 //! its server and cuts, stalls or slows the link, or swallows replies.
-=======
+//!
 //! # Under faults
 //!
 //! [`History`] has many tasks write to few keys while faults happen, and checks that what they
 //! were told is linearizable per key. [`Cancellation`] drops calls at random points and checks that
 //! every other answer belongs to its question. Both run over any `Arc<dyn Backend>`.
->>>>>>> b82b7d1 (Check what many tasks were told for linearizability per key)
 
 mod canary;
 mod case;

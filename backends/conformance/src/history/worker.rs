@@ -102,6 +102,10 @@ impl Worker {
     }
 
     async fn step(&mut self) {
+        if self.random.below(2) == 0 {
+            // A store that never waits would let each task work alone for long.
+            tokio::task::yield_now().await;
+        }
         let transactions = self.backend.info().capabilities.transactions != Transactions::None;
         match self.random.below(100) {
             0..15 => self.get().await,

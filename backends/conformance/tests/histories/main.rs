@@ -13,7 +13,7 @@ use steadfast_conformance::{Cancellation, Faults, Figures, History, Violation};
 use wrong::{Fault, Wrong};
 
 /// How often a mistake is made.
-const ONE_IN: u64 = 200;
+const ONE_IN: u64 = 50;
 
 async fn run(history: History, fault: Fault, one_in: u64) -> Result<Figures, Violation> {
     let backend = Arc::new(Wrong::new(fault, one_in));

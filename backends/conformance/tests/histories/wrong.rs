@@ -122,9 +122,6 @@ impl Wrong {
         if self.fault == Fault::LosesAnswers {
             return self.lose_answer(write).await;
         }
-        if compares && self.errs(Fault::WritesWithoutComparing) {
-            return inner.write(write.only_if(Condition::Always)).await;
-        }
         if compares && self.fault == Fault::ComparesThenWrites {
             let current = inner.get(&key).await?;
             if !write.admits(current.as_ref().map(|entry| entry.version)) {
@@ -133,10 +130,15 @@ impl Wrong {
             pause().await;
             return inner.write(write.only_if(Condition::Always)).await;
         }
-        if is_delete && write.condition() == Condition::Always && self.errs(Fault::SkipsDeletes) {
+        let before = inner.get(&key).await?;
+        let loses = compares && !write.admits(before.as_ref().map(|entry| entry.version));
+        if loses && self.errs(Fault::WritesWithoutComparing) {
+            return inner.write(write.only_if(Condition::Always)).await;
+        }
+        let deletes = is_delete && write.admits(before.as_ref().map(|entry| entry.version));
+        if deletes && before.is_some() && self.errs(Fault::SkipsDeletes) {
             return Ok(Written::Applied { version: None });
         }
-        let before = inner.get(&key).await?;
         let written = inner.write(write.clone()).await?;
         match written {
             Written::Refused { current } => {
