@@ -195,14 +195,17 @@ fn a_value_from_elsewhere_is_found() {
 }
 
 #[test]
-fn a_failed_or_refused_put_that_shows_is_found() {
-    rejects(&sequence(&[(put(1, ALWAYS), Answer::Failed), (Call::Get, found(1, 10))]), 1);
-    let story = [
-        (put(1, ALWAYS), made(10)),
-        (put(2, Condition::Absent), refused(1, 10)),
-        (Call::Get, found(2, 20)),
-    ];
-    rejects(&sequence(&story), 2);
+fn a_failed_or_refused_put_that_shows_is_found_and_named() {
+    let story =
+        [(put(1, ALWAYS), made(10)), (put(2, ALWAYS), Answer::Failed), (Call::Get, found(2, 20))];
+    let reason = verdict(&sequence(&story)).unwrap_err().reason;
+    assert_eq!(reason, "it shows a put that answered: failed, nothing changed");
+    let story = [story[0], (put(2, Condition::Absent), refused(1, 10)), story[2]];
+    let reason = verdict(&sequence(&story)).unwrap_err().reason;
+    assert_eq!(reason, "it shows a put that was refused");
+    let story = [story[0], (Call::Get, found(1, 11))];
+    let reason = verdict(&sequence(&story)).unwrap_err().reason;
+    assert_eq!(reason, "it shows a value under another version than before");
 }
 
 #[test]
