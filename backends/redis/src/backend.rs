@@ -21,6 +21,7 @@ use crate::large::LargeKeys;
 use crate::question::{Answer, Question};
 use crate::router::Router;
 use crate::script::{self, Call, Together};
+use crate::shard::Shard;
 use crate::{feed, frame, probe, scan};
 
 /// Entries in Redis or Valkey: one server, a Cluster, or the primary that Sentinels name.
@@ -162,7 +163,7 @@ impl RedisBackend {
         together: Together,
         writes: &[Write],
         progress: &Progress,
-    ) -> Outcome<Answer> {
+    ) -> Outcome<(Answer, Arc<Shard>)> {
         let call = Call::new(together, writes);
         let mut bytes = 0;
         for write in writes {
@@ -175,13 +176,12 @@ impl RedisBackend {
         let question = |command| Question::new(command, bytes).acknowledged(by);
         let key = writes[0].key();
         let asked = self.router.ask(key, &question(call.by_hash()), progress).await;
-        let answer = match asked {
+        match asked {
             Err(fault) if fault.then == Then::Load => {
                 self.router.ask(key, &question(call.whole()), progress).await
             }
             asked => asked,
-        };
-        answer.map(|(answer, _shard)| answer)
+        }
     }
 
     async fn write_together(
@@ -189,8 +189,12 @@ impl RedisBackend {
         writes: &[Write],
         progress: &Progress,
     ) -> Outcome<Vec<Result<Written>>> {
-        let answer = self.call(Together::Each, writes, progress).await?;
-        let mut written = script::each(answer.value)?;
+        let (answer, shard) = self.call(Together::Each, writes, progress).await?;
+        let written = script::each(answer.value);
+        if written.as_ref().is_err_and(|fault| fault.then == Then::Resolve) {
+            shard.primary.resolve();
+        }
+        let mut written = written?;
         if written.len() != writes.len() {
             return Err(nonsense());
         }
@@ -332,7 +336,7 @@ impl Backend for RedisBackend {
         }
         let progress = self.progress();
         let work = async {
-            let answer = self.call(Together::All, &writes, &progress).await?;
+            let (answer, _shard) = self.call(Together::All, &writes, &progress).await?;
             match script::all(answer.value)? {
                 Transacted::Applied { .. } if !answer.confirmed => Err(unconfirmed()),
                 transacted => Ok(transacted),

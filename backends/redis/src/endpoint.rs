@@ -134,6 +134,11 @@ impl Endpoint {
         Ok(Moment::exactly(now_us))
     }
 
+    /// Finds out anew which server to ask: this one is not what it was.
+    pub(crate) fn resolve(&self) {
+        self.shared.drop_links(|_link| true);
+    }
+
     /// Why there is no connection, if there is none.
     pub(crate) fn trouble(&self) -> Option<Fault> {
         match &*self.shared.status.borrow() {
@@ -271,6 +276,14 @@ impl Shared {
         }
     }
 
+    /// Between two attempts nobody waits; if an attempt failed, its cause stands.
+    fn is_lost_now(&self) {
+        if !matches!(&*self.status.borrow(), Status::Down { .. }) {
+            let detail = "the connection was lost, and the next one is not there yet";
+            self.is_down_now(&Fault::new(ErrorKind::Unavailable, detail));
+        }
+    }
+
     /// Asks every connection for the time, and gives up those that owe too many answers.
     async fn ping(self: &Arc<Self>, missed: &mut [(usize, usize)]) {
         let mut pings = JoinSet::new();
@@ -348,7 +361,7 @@ async fn keep_dialling(shared: &Shared) {
         } else if pace.is_due() {
             shared.dial_missing(&mut pace).await;
         } else {
-            shared.is_down_now(&lost());
+            shared.is_lost_now();
             tokio::time::sleep_until(pace.due()).await;
         }
     }
@@ -369,9 +382,4 @@ async fn keep_following(shared: &Shared) {
         tokio::time::sleep(PING_EVERY).await;
         shared.follow().await;
     }
-}
-
-fn lost() -> Fault {
-    let detail = "the connection was lost, and the next one is not there yet";
-    Fault::new(ErrorKind::Unavailable, detail)
 }

@@ -61,14 +61,16 @@ impl Fault {
 impl From<RedisError> for Fault {
     /// Only codes are repeated: the rest of an answer may hold keys and values.
     fn from(error: RedisError) -> Self {
-        if let RedisKind::Server(kind) = error.kind() {
-            return answered(kind, &error);
+        if let RedisKind::Server(kind) = error.kind()
+            && let Some(fault) = redirected(kind, &error)
+        {
+            return fault;
         }
         if let Some(code) = error.code() {
-            return refused(code, &error);
+            return answered(code, error.detail().unwrap_or_default());
         }
         match error.kind() {
-            RedisKind::AuthenticationFailed => rejected("the user name or the password is wrong"),
+            RedisKind::AuthenticationFailed => rejected(WRONG_LOGIN),
             RedisKind::Parse | RedisKind::UnexpectedReturnType => {
                 let detail = "the answer is not the Redis protocol; check the address";
                 Self::new(ErrorKind::Other, detail).then(Then::Replace)
@@ -82,6 +84,8 @@ impl From<RedisError> for Fault {
     }
 }
 
+const WRONG_LOGIN: &str = "the user name or the password is wrong";
+
 /// The connection broke, or none came about. Such an error comes from the operating system or the
 /// TLS library and names no key.
 fn unreachable_server(error: &RedisError) -> Fault {
@@ -89,75 +93,70 @@ fn unreachable_server(error: &RedisError) -> Fault {
     Fault::new(ErrorKind::Unavailable, detail).then(Then::Replace)
 }
 
-/// The server's answer was one of the errors that the client library knows.
-fn answered(kind: ServerErrorKind, error: &RedisError) -> Fault {
-    let unavailable = |detail: &str| Fault::new(ErrorKind::Unavailable, detail).untouched();
-    let redirect = || error.redirect_node().map(|(address, _slot)| address.to_owned());
-    match kind {
-        ServerErrorKind::NoScript => unavailable("the script is gone").then(Then::Load),
-        ServerErrorKind::Moved => {
-            unavailable("the slot has moved").then(redirect().map_or(Then::Resolve, Then::Moved))
-        }
-        ServerErrorKind::Ask => {
-            unavailable("the slot is moving").then(redirect().map_or(Then::Resolve, Then::Ask))
-        }
-        ServerErrorKind::TryAgain => {
-            unavailable("the keys are moving to another server; try again").then(Then::TryAgain)
-        }
-        ServerErrorKind::ClusterDown => {
-            unavailable("the cluster is down; see CLUSTER INFO").then(Then::Resolve)
-        }
-        ServerErrorKind::MasterDown => {
-            unavailable("the server is cut off from its primary").then(Then::Resolve)
-        }
-        ServerErrorKind::ReadOnly => {
-            unavailable("the server is a read-only replica now").then(Then::Resolve)
-        }
-        ServerErrorKind::BusyLoading => unavailable("the server is loading its data"),
-        ServerErrorKind::NoPerm => rejected("the user lacks a permission; see ACL LOG"),
-        ServerErrorKind::CrossSlot => {
-            let detail = "the keys are in several slots: this is a Redis Cluster; connect to it \
-                          with redis-cluster://";
-            Fault::new(ErrorKind::Config, detail).untouched()
-        }
-        _ => refused(error.code().unwrap_or("ERR"), error),
-    }
+/// Another server is to be asked.
+fn redirected(kind: ServerErrorKind, error: &RedisError) -> Option<Fault> {
+    let address = error.redirect_node().map(|(address, _slot)| address.to_owned());
+    let (detail, then) = match kind {
+        ServerErrorKind::Moved => ("the slot has moved", address.map(Then::Moved)),
+        ServerErrorKind::Ask => ("the slot is moving", address.map(Then::Ask)),
+        _ => return None,
+    };
+    let fault = Fault::new(ErrorKind::Unavailable, detail).untouched();
+    Some(fault.then(then.unwrap_or(Then::Resolve)))
 }
 
-/// The server's answer was another error.
-fn refused(code: &str, error: &RedisError) -> Fault {
-    let text = error.detail().unwrap_or_default();
+/// The server's answer was an error with this code; it did nothing. Errors of commands in a script
+/// stand in the text of the script's error.
+pub(crate) fn answered(code: &str, text: &str) -> Fault {
+    let unavailable = |detail: &str| Fault::new(ErrorKind::Unavailable, detail);
     let fault = match code {
+        "NOSCRIPT" => unavailable("the script is gone").then(Then::Load),
+        "TRYAGAIN" => {
+            unavailable("the keys are moving to another server; try again").then(Then::TryAgain)
+        }
+        "CLUSTERDOWN" => unavailable("the cluster is down; see CLUSTER INFO").then(Then::Resolve),
+        "MASTERDOWN" => unavailable("the server is cut off from its primary").then(Then::Resolve),
+        "READONLY" => unavailable("the server is a read-only replica now").then(Then::Resolve),
+        "LOADING" => unavailable("the server is loading its data"),
+        "MISCONF" => {
+            unavailable("the server refuses writes because it cannot save to its disk (MISCONF)")
+        }
+        "NOREPLICAS" => {
+            unavailable("the server refuses writes because it has too few good replicas")
+        }
+        "CROSSSLOT" => Fault::new(
+            ErrorKind::Config,
+            "the keys are in several slots: this is a Redis Cluster; connect to it as one",
+        ),
         "OOM" => Fault::new(
             ErrorKind::Full,
             "the server has no memory left (maxmemory); give it more, or store less",
         ),
-        "MISCONF" => Fault::new(
-            ErrorKind::Unavailable,
-            "the server refuses writes because it cannot save to its disk (MISCONF)",
-        ),
-        "NOREPLICAS" => Fault::new(
-            ErrorKind::Unavailable,
-            "the server refuses writes because it has too few good replicas (NOREPLICAS)",
-        ),
         "BUSY" => Fault::new(ErrorKind::Busy, "the server is busy with a script (BUSY)"),
         "CORRUPT" | "WRONGTYPE" => corrupt(),
+        "NOPERM" => rejected("the user lacks a permission; see ACL LOG"),
         "NOAUTH" => rejected("the server wants a password and got none"),
-        "WRONGPASS" => rejected("the user name or the password is wrong"),
-        // Scripts wrap what a command in them says.
-        _ if text.contains("OOM ") => return refused("OOM", error),
-        _ if text.contains("READONLY ") => return answered(ServerErrorKind::ReadOnly, error),
-        _ if text.contains("MISCONF ") => return refused("MISCONF", error),
-        _ if text.contains("NOREPLICAS ") => return refused("NOREPLICAS", error),
-        _ if text.contains("NOPERM ") || text.contains("ACL failure") => {
-            return answered(ServerErrorKind::NoPerm, error);
-        }
-        _ if text.contains("max number of clients") => {
-            Fault::new(ErrorKind::Busy, "the server has no connection left (maxclients)")
-        }
-        _ => Fault::new(ErrorKind::Other, format!("the server refused ({code}); see its log")),
+        "WRONGPASS" => rejected(WRONG_LOGIN),
+        _ => return in_text(code, text),
     };
     fault.untouched()
+}
+
+fn in_text(code: &str, text: &str) -> Fault {
+    const CODES: [&str; 7] =
+        ["CORRUPT", "MISCONF", "NOPERM", "NOREPLICAS", "OOM", "READONLY", "WRONGTYPE"];
+    let stands = |code: &&str| text.split([' ', '-']).any(|word| word == *code);
+    if let Some(code) = CODES.into_iter().find(|code| stands(code)) {
+        return answered(code, "");
+    }
+    if ["ACL failure", "user executing the script"].iter().any(|part| text.contains(part)) {
+        return answered("NOPERM", "");
+    }
+    if text.contains("max number of clients") {
+        let detail = "the server has no connection left (maxclients)";
+        return Fault::new(ErrorKind::Busy, detail).untouched();
+    }
+    Fault::new(ErrorKind::Other, format!("the server refused ({code}); see its log")).untouched()
 }
 
 fn rejected(detail: &str) -> Fault {

@@ -3,10 +3,10 @@
 use std::sync::LazyLock;
 
 use redis::{Cmd, Script, Value};
-use steadfast_backend::{Condition, Entry, Error, ErrorKind, Transacted, Version, Write, Written};
+use steadfast_backend::{Condition, Entry, Error, Transacted, Version, Write, Written};
 
 use crate::clock::Moment;
-use crate::error::{Fault, corrupt, nonsense};
+use crate::error::{Fault, Then, answered, nonsense};
 use crate::frame::{self, number};
 
 pub(crate) const BODY: &str = include_str!("write.lua");
@@ -92,7 +92,15 @@ fn one(answer: Value, now: Moment) -> Result<Result<Written, Error>, Fault> {
     Ok(match answer {
         Value::BulkString(digits) => Ok(Written::Applied { version: version(&digits)? }),
         Value::Array(mut parts) if parts.len() == 2 => match parts.swap_remove(1) {
-            Value::BulkString(problem) => Err(trouble(&problem).told("write", false)),
+            Value::BulkString(problem) => {
+                let problem = String::from_utf8_lossy(&problem);
+                let fault = answered(problem.split(' ').next().unwrap_or_default(), &problem);
+                // If the server is not the one to ask, no write of the call was made.
+                if fault.then != Then::Nothing {
+                    return Err(fault);
+                }
+                Err(fault.told("write", true))
+            }
             _ => return Err(nonsense()),
         },
         Value::Array(parts) => Ok(Written::Refused { current: current(parts, now)? }),
@@ -144,18 +152,4 @@ fn current(parts: Vec<Value>, now: Moment) -> Result<Option<Entry>, Fault> {
         Some(Value::BulkString(frame)) => frame::entry(frame, now),
         _ => Err(nonsense()),
     }
-}
-
-/// Why one write of several failed; nothing was done for it.
-fn trouble(problem: &[u8]) -> Fault {
-    let problem = String::from_utf8_lossy(problem);
-    if problem.contains("CORRUPT") || problem.contains("WRONGTYPE") {
-        return corrupt();
-    }
-    if problem.contains("OOM") {
-        let detail = "the server has no memory left (maxmemory); give it more, or store less";
-        return Fault::new(ErrorKind::Full, detail).untouched();
-    }
-    let detail = "the server refused a command of the script; see its log, and ACL LOG";
-    Fault::new(ErrorKind::Other, detail).untouched()
 }
