@@ -26,6 +26,8 @@
 //! `STEADFAST_MEMCACHED` name by their paths; a Valkey server is one of them. The servers run
 //! as the packages install them: Redis 6.2 or Valkey 7.2 and later, Memcached 1.6 and later.
 //!
+//! The feature `tls` adds [`RedisBuilder::tls`], and with it a generator of certificates.
+//!
 //! Where a binary is missing, a start fails and says how to install it. A test that may be left
 //! out then asks first and is listed as ignored, with the reason
 //! ([`RedisServer::missing`], [`Suite::ignored_if`](crate::Suite::ignored_if)).
@@ -39,6 +41,8 @@ mod program;
 mod redis;
 mod resp;
 mod sentinel;
+#[cfg(feature = "tls")]
+mod tls;
 mod wait;
 
 pub use cluster::{RedisCluster, SlotMove};

@@ -11,6 +11,8 @@ use super::port::Port;
 use super::process::Process;
 use super::program::REDIS;
 use super::resp::{Connection, Reply};
+#[cfg(feature = "tls")]
+use super::tls;
 use super::wait::wait_for;
 
 /// A Redis (or Valkey) server of the test's own. See the [module](super) page.
@@ -30,6 +32,8 @@ pub struct RedisServer {
 #[derive(Clone, Copy, Debug)]
 enum Transport {
     Tcp,
+    #[cfg(feature = "tls")]
+    Tls,
     Unix,
 }
 
@@ -93,12 +97,20 @@ impl RedisServer {
         &self.socket
     }
 
-    /// The URL for clients, with the credentials if there are any: `redis://127.0.0.1:12345` or
-    /// `redis+unix:///path`.
+    /// The certificate by which clients know a server of [`RedisBuilder::tls`].
+    #[cfg(feature = "tls")]
+    pub fn ca_path(&self) -> PathBuf {
+        self.socket.with_file_name(tls::CA)
+    }
+
+    /// The URL for clients, with the credentials if there are any: `redis://127.0.0.1:12345`,
+    /// `rediss://127.0.0.1:12345` or `redis+unix:///path`.
     pub fn url(&self) -> String {
         let login = self.login.as_ref().map(Login::url_part).unwrap_or_default();
         match self.transport {
             Transport::Tcp => format!("redis://{login}{}", self.addr()),
+            #[cfg(feature = "tls")]
+            Transport::Tls => format!("rediss://{login}{}", self.addr()),
             Transport::Unix => format!("redis+unix://{login}{}", self.socket.display()),
         }
     }
@@ -213,6 +225,14 @@ impl RedisBuilder {
         self
     }
 
+    /// Takes only TLS on its port, with a new certificate for `localhost` and `127.0.0.1`. Who
+    /// trusts [`RedisServer::ca_path`] trusts it; clients need no certificate.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self) -> Self {
+        self.transport = Transport::Tls;
+        self
+    }
+
     /// Asks every client for this password (`requirepass`).
     pub fn password(mut self, password: &str) -> Self {
         self.login = Some(Login { user: None, password: password.into() });
@@ -254,6 +274,10 @@ impl RedisBuilder {
         let dir = tempfile::tempdir()?;
         let port = Port::reserve()?;
         let socket = dir.path().join("redis.sock");
+        #[cfg(feature = "tls")]
+        if let Transport::Tls = self.transport {
+            tls::write_files(dir.path())?;
+        }
         fs::write(dir.path().join("redis.conf"), self.config(&dir, &port, &socket))?;
         let mut args = vec![OsString::from("redis.conf")];
         args.extend(self.is_sentinel.then(|| "--sentinel".into()));
@@ -275,7 +299,6 @@ impl RedisBuilder {
     fn config(&self, dir: &TempDir, port: &Port, socket: &Path) -> String {
         let own = [
             ("bind", "127.0.0.1".into()),
-            ("port", port.number().to_string()),
             ("unixsocket", quoted(&socket.to_string_lossy())),
             ("daemonize", "no".into()),
             ("dir", quoted(&dir.path().to_string_lossy())),
@@ -287,9 +310,21 @@ impl RedisBuilder {
             ("repl-diskless-sync", "no".into()),
         ];
         let server = server.into_iter().filter(|_| !self.is_sentinel);
-        let own = own.into_iter().chain(server).map(|(name, value)| format!("{name} {value}\n"));
+        let own = own
+            .into_iter()
+            .chain(self.listening(port))
+            .chain(server)
+            .map(|(name, value)| format!("{name} {value}\n"));
         let given = self.directives.iter().map(|(name, value)| format!("{name} {value}\n"));
         own.chain(given).collect()
+    }
+
+    fn listening(&self, port: &Port) -> Vec<(&'static str, String)> {
+        match self.transport {
+            #[cfg(feature = "tls")]
+            Transport::Tls => tls::directives(port.number()),
+            Transport::Tcp | Transport::Unix => vec![("port", port.number().to_string())],
+        }
     }
 }
 
