@@ -52,3 +52,24 @@ impl Port {
         (Ipv4Addr::LOCALHOST, self.number).into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_reserved_while_nobody_listens_on_it() {
+        let port = Port::reserve().unwrap();
+        assert!(Port::try_reserve(port.number()).is_err());
+        // The bus of a neighbour, if it were one.
+        assert!(UdpSocket::bind((Ipv4Addr::LOCALHOST, port.number() + BUS)).is_err());
+    }
+
+    #[test]
+    fn a_port_that_a_stranger_listens_on_is_left_alone() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let taken = listener.local_addr().unwrap().port();
+        // As a port, or as the bus of one.
+        assert!(Port::try_reserve(taken - BUS).is_err());
+    }
+}
