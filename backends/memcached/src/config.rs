@@ -4,6 +4,8 @@ use steadfast_backend::{Error, ErrorKind, Result};
 
 /// Each unit of weight costs every call a hash of its key.
 const WEIGHT_MAX: u32 = 100;
+const TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
+const CONNECTIONS_MAX: usize = 65_535;
 const DEFAULT_PORT: u16 = 11_211;
 
 /// Which servers a [`MemcachedBackend`](crate::MemcachedBackend) uses, and how. An address turns
@@ -86,11 +88,16 @@ impl MemcachedConfig {
                 return wrong(detail);
             }
         }
-        if self.timeout.is_zero() {
-            return wrong("a timeout of zero leaves no time for an answer; set 1 s".to_owned());
+        if self.timeout.is_zero() || self.timeout > TIMEOUT_MAX {
+            let timeout = self.timeout;
+            return wrong(format!("a timeout is up to an hour and not zero, not {timeout:?}"));
         }
-        if self.connections == 0 {
-            return wrong("no call can be made over 0 connections; set at least 1".to_owned());
+        if !(1..=CONNECTIONS_MAX).contains(&self.connections) {
+            let detail = format!(
+                "a server gets 1 to {CONNECTIONS_MAX} connections, not {}",
+                self.connections
+            );
+            return wrong(detail);
         }
         Ok(())
     }
@@ -141,7 +148,9 @@ mod tests {
             (one().weighted_server("b:1", 0), "weight"),
             (one().weighted_server("b:1", 101), "weight"),
             (one().timeout(Duration::ZERO), "timeout"),
+            (one().timeout(Duration::MAX), "timeout"),
             (one().connections(0), "connections"),
+            (one().connections(usize::MAX), "connections"),
         ];
         for (config, word) in bad {
             let error = config.check().unwrap_err();

@@ -119,3 +119,43 @@ impl fmt::Debug for Server {
         out.field("out", &self.link().err().map(|error| error.to_string())).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    fn server() -> Server {
+        Server::new("cache:11211".to_owned(), Duration::from_secs(1), 1)
+    }
+
+    async fn timed_out(deadline: Instant, effect: Effect) -> Error {
+        server().trip(deadline, effect, pending::<Result<()>>()).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn only_a_change_that_may_have_been_sent_is_ambiguous() {
+        let soon = Instant::now() + Duration::from_millis(1);
+        for (effect, ambiguous) in [(Effect::Change, true), (Effect::Read, false)] {
+            let error = timed_out(soon, effect).await;
+            assert_eq!((error.kind(), error.is_ambiguous()), (ErrorKind::Timeout, ambiguous));
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_after_the_deadline() {
+        let sent = server().trip(Instant::now(), Effect::Change, ready(Ok(()))).await;
+        let error = sent.unwrap_err();
+        assert_eq!((error.kind(), error.is_ambiguous()), (ErrorKind::Timeout, false));
+    }
+
+    #[test]
+    fn a_server_that_is_out_says_who_it_is_and_why() {
+        let server = server();
+        server.eject(Error::new(ErrorKind::Timeout, "it is silent"));
+        let error = server.link().map(drop).unwrap_err();
+        assert_eq!((error.kind(), error.is_ambiguous()), (ErrorKind::Unavailable, false));
+        assert!(error.to_string().contains("cache:11211 is out: it is silent"), "{error}");
+    }
+}
