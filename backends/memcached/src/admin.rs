@@ -77,6 +77,11 @@ impl Admin {
         Ok(Found { admin, clock, stats, item_len_max })
     }
 
+    /// Gives each question this time from now on.
+    pub(crate) fn wait_up_to(&mut self, limit: Duration) {
+        self.limit = limit;
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }

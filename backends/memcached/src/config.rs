@@ -61,7 +61,7 @@ impl MemcachedConfig {
     }
 
     /// How long a call may take in all, with its wait for a connection and every trip; 1 s unless
-    /// set. A server that stays silent for as long, but at most 1 s, is taken for dead.
+    /// set. A server that stays silent for as long is taken for dead.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

@@ -15,8 +15,9 @@ const WATCH_PERIOD: Duration = Duration::from_secs(1);
 const RETRY_PERIOD: Duration = Duration::from_millis(250);
 /// How often the addresses of its name are looked up.
 const RESOLVE_PERIOD: Duration = Duration::from_secs(30);
-/// The longest time that a server may be silent and still be waited for.
-const SILENCE_MAX: Duration = Duration::from_secs(1);
+/// How long a step may take at most while a server is being reached: whoever waits longer for a
+/// link that is broken sees late that it was mended.
+const REACH_STEP_MAX: Duration = Duration::from_secs(1);
 /// An answer that took longer says nothing certain of the clock: the server may have stood still,
 /// and then the second that it shows is old.
 const SLOW: Duration = Duration::from_millis(250);
@@ -35,7 +36,7 @@ pub(crate) struct Keeper {
 
 /// Looks for a server by its name.
 pub(crate) async fn reach(server: &Server) -> Result<Found> {
-    Admin::open(&server.address, silence_max(server)).await
+    Admin::open(&server.address, reach_step(server)).await
 }
 
 /// The longest value that fits into an item of a server, whatever the key.
@@ -43,8 +44,8 @@ pub(crate) fn value_len_max(found: &Found) -> usize {
     found.item_len_max.saturating_sub(ITEM_OVERHEAD)
 }
 
-fn silence_max(server: &Server) -> Duration {
-    server.timeout.min(SILENCE_MAX)
+fn reach_step(server: &Server) -> Duration {
+    server.timeout.min(REACH_STEP_MAX)
 }
 
 impl Keeper {
@@ -104,13 +105,14 @@ impl Keeper {
     }
 
     async fn admit(&self, reached: Result<Found>) -> Result<Admin> {
-        let found = reached?;
+        let mut found = reached?;
         if value_len_max(&found) < self.value_len_max {
             let detail = "its item_size_max is smaller than that of the servers at the start; \
                           start them all with the same -I";
             return Err(Error::new(ErrorKind::Config, detail));
         }
         self.server.admit(found.admin.address(), found.clock).await?;
+        found.admin.wait_up_to(self.server.timeout);
         Ok(found.admin)
     }
 
@@ -126,7 +128,7 @@ impl Keeper {
             return false;
         }
         self.resolved = Instant::now();
-        let found = admin::resolve(&self.server.address, silence_max(&self.server)).await;
+        let found = admin::resolve(&self.server.address, reach_step(&self.server)).await;
         let current = self.admin.as_ref().map(Admin::address);
         found.is_ok_and(|found| current.is_some_and(|current| !found.contains(&current)))
     }

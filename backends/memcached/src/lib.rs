@@ -86,11 +86,11 @@
 //! # When a server fails
 //!
 //! It is **out**, and calls for its keys answer `Unavailable` at once, as soon as it closes the
-//! connection that watches over it or leaves it without an answer for the timeout, at most one
-//! second. Its keys go nowhere else: a server that comes back would then hold older entries than
-//! another, and there must be one truth. While it is out it is tried four times a second, by the
-//! addresses that its name has by then, and used again as soon as it answers. Names are also looked
-//! up every 30 seconds.
+//! connection that watches over it, or leaves it without an answer for the timeout. It is asked
+//! every second, and whenever a call gets no answer. Its keys go nowhere else: a server that comes
+//! back would then hold older entries than another, and there must be one truth. While it is out it
+//! is tried four times a second, by the addresses that its name has by then, and used again as soon
+//! as it answers. Names are also looked up every 30 seconds.
 //!
 //! | what | [kind](steadfast_backend::ErrorKind) | what to do |
 //! | --- | --- | --- |
