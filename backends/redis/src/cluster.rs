@@ -142,9 +142,8 @@ impl Cluster {
                 Then::Ask(address) => {
                     let there = self.shared.shard_named(address, &shard)?;
                     match there.primary.ask(&question.asking(), progress).await {
-                        Err(fault) if fault.then == Then::TryAgain => {
-                            pause(fault, progress).await?;
-                        }
+                        // It moved on meanwhile: begin anew with the one that sent us here.
+                        Err(fault) if fault.then.goes_on() => pause(fault, progress).await?,
                         answer => return Ok((answer?, there)),
                     }
                 }

@@ -35,6 +35,13 @@ pub(crate) enum Then {
     TryAgain,
 }
 
+impl Then {
+    /// The same question may be answered by another server, or a little later.
+    pub(crate) fn goes_on(&self) -> bool {
+        matches!(self, Self::Moved(_) | Self::Ask(_) | Self::TryAgain)
+    }
+}
+
 impl Fault {
     pub(crate) fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into(), untouched: false, then: Then::Nothing }

@@ -42,7 +42,7 @@
 //! # What the servers must allow
 //!
 //! Redis 6.2 or Valkey 7.2 or later, and a user with the commands of the table and those that the
-//! script uses (`GETRANGE SET SETRANGE DEL PEXPIREAT PERSIST TIME`), `ROLE`, `SCRIPT LOAD`, and for
+//! script uses (`GETRANGE SET SETRANGE PEXPIRE PEXPIREAT PERSIST TIME`), `ROLE`, `SCRIPT LOAD`, and for
 //! [`watch`](steadfast_backend::Backend::watch) `CLIENT TRACKING`. Set `maxmemory-policy noeviction`:
 //! with another policy, a full server ends sessions and forgets idempotency keys; `check` warns.
 //!

@@ -40,8 +40,9 @@ local function admits(verb, condition, wanted, live)
   return true
 end
 
--- What can be refused for want of memory comes first or after what cannot, so that nothing is done
--- by halves.
+-- Nothing is done by halves: what can be refused for want of memory comes first, or after what
+-- cannot; and no key is ever gone in between, because in a slot that is moving, a Cluster refuses
+-- the next command on a key that is not there.
 local function apply(key, verb, ttl, value, live, last)
   local deadline = ttl == '' and 0 or now_ms + tonumber(ttl)
   if verb == 'p' then
@@ -63,7 +64,7 @@ local function apply(key, verb, ttl, value, live, last)
     redis.call('SETRANGE', key, 18, string.format('%014.0f', deadline))
   end
   if verb == 'd' and live then
-    redis.call('DEL', key)
+    redis.call('PEXPIRE', key, TOMB_MS)
     redis.call('SET', key, 'S0' .. string.format('%016.0f', last), 'PX', TOMB_MS)
     return ''
   end

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use steadfast_backend::{Backend, ErrorKind, Group, Key, Namespace, Write};
+use steadfast_backend::{Backend, Condition, ErrorKind, Group, Key, Namespace, Write};
 use steadfast_conformance::servers::{RedisCluster, RedisServer};
 use steadfast_redis::{Address, Servers};
 
@@ -62,9 +62,13 @@ async fn in_the_midst_of_a_move_single_keys_work_on_both_sides() {
         let put = Write::put(key(name), "changed");
         assert!(backend.write(put).await.unwrap().is_applied(), "{name}");
     }
-    assert!(backend.write(Write::delete(key("gone"))).await.unwrap().is_applied());
+    // On the side that it may leave at any time, and on the other.
+    for name in ["gone", "there"] {
+        let delete = Write::delete(key(name)).only_if(Condition::Present);
+        assert!(backend.write(delete).await.unwrap().is_applied(), "{name}");
+    }
     moving.finish().unwrap();
-    for (name, there) in [("there", true), ("stays", true), ("gone", false), ("new", true)] {
+    for (name, there) in [("there", false), ("stays", true), ("gone", false), ("new", true)] {
         assert_eq!(backend.get(&key(name)).await.unwrap().is_some(), there, "{name}");
     }
 }
