@@ -17,7 +17,7 @@ use steadfast_memcached::{MemcachedBackend, MemcachedConfig};
 use tokio::runtime::Runtime;
 
 const TASKS: usize = 64;
-const TURN: Duration = Duration::from_millis(500);
+const TURN: Duration = Duration::from_millis(250);
 const VALUE_LEN: usize = 256;
 const CONNECTIONS: usize = 16;
 
@@ -27,7 +27,7 @@ fn main() {
         return;
     }
     let rounds = std::env::var("STEADFAST_BENCH_ROUNDS").ok();
-    let rounds: usize = rounds.map_or(15, |rounds| rounds.parse().unwrap());
+    let rounds: usize = rounds.map_or(25, |rounds| rounds.parse().unwrap());
     let server = MemcachedServer::start().unwrap();
     Runtime::new().unwrap().block_on(async {
         let config = MemcachedConfig::new(server.addr().to_string()).connections(CONNECTIONS);

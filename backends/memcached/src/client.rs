@@ -55,14 +55,15 @@ impl Client {
         timeout: Duration,
         connections: usize,
     ) -> Result<Self> {
-        // The wait for a connection, the dial and the exchange each have a limit of their own. The
-        // first two together end before the caller's own timeout does, so when that one strikes,
-        // the request may have been sent; and the third mostly does too, and knows it exactly.
+        // The wait for a connection and the dial have this limit each, so they end before the
+        // caller's timeout does: when that strikes, the request may have been sent. It is the
+        // limit of the exchange too, since one more timer would cost as much as all the rest of
+        // this backend.
         let client = AsyncMetaClient::builder()
             .max_connections(Some(connections))
             .max_idle(connections)
             .connect_timeout(Some(timeout * 9 / 20))
-            .io_timeout(Some(timeout * 9 / 10))
+            .io_timeout(None)
             .connect_async(address);
         client.await.map(Self).map_err(error::of)
     }

@@ -150,6 +150,15 @@ mod tests {
         assert_eq!((error.kind(), error.is_ambiguous()), (ErrorKind::Timeout, false));
     }
 
+    #[tokio::test]
+    async fn what_is_known_of_the_clock_gets_more_exact() {
+        let (server, now) = (server(), std::time::Instant::now());
+        server.admit(([127, 0, 0, 1], 1).into(), ServerClock::shown(10, now, now)).await.unwrap();
+        server.tell(ServerClock::shown(11, now, now));
+        let (_, clock) = server.link().unwrap();
+        assert_eq!((clock.earliest_us(), clock.latest_us()), (11_000_000, 12_000_000));
+    }
+
     #[test]
     fn a_server_that_is_out_says_who_it_is_and_why() {
         let server = server();
