@@ -154,7 +154,7 @@ impl<T: State> Sessions<T> {
 
     pub(super) fn session(&self, current: Current, state: T, touched: bool) -> Session<T> {
         let Current { id, opened, .. } = current;
-        let named_for = opened.now_us().saturating_sub(opened.named_us());
+        let named_for = opened.now_us.saturating_sub(opened.named_us());
         Session {
             idle_left: self.idle_left(&opened, touched),
             absolute_left: opened.limit_left.unwrap_or(self.absolute.as_duration()),

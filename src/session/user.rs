@@ -104,7 +104,7 @@ impl DeviceList {
             let detail = "a list of devices names what is no session; it is left as it is";
             return Err(Error::new(ErrorKind::Corrupt, detail));
         }
-        let (written_us, now_us) = (opened.written_us, opened.now_us());
+        let (written_us, now_us) = (opened.written_us, opened.now_us);
         let mut devices = opened.head.devices;
         for device in &mut devices {
             device.born_us = if device.born_us == 0 { written_us } else { device.born_us };

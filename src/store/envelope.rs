@@ -17,7 +17,7 @@
 //! encrypted, as `seal` says.
 //!
 //! The absolute deadline is kept as birth + life because a writer does not know the store's time
-//! before it has written: the birth of a new record is its own version.
+//! before it has written: the birth of a new record is the time of its own write.
 
 use std::time::Duration;
 

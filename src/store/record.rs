@@ -50,6 +50,8 @@ pub(crate) struct Opened<H> {
     pub(super) value: Bytes,
     pub(crate) version: Version,
     pub(crate) written_us: u64,
+    /// The store's time when it was read, as early as that may have been.
+    pub(crate) now_us: u64,
     pub(crate) age: Duration,
     pub(crate) left: Option<Duration>,
     /// Time to its absolute deadline, whatever touches and updates do; `None` if it has none.
@@ -58,12 +60,6 @@ pub(crate) struct Opened<H> {
 }
 
 impl<H> Opened<H> {
-    /// The store's time when it was read.
-    pub(crate) fn now_us(&self) -> u64 {
-        let age_us = u64::try_from(self.age.as_micros()).unwrap_or(u64::MAX);
-        self.written_us.saturating_add(age_us)
-    }
-
     /// # Errors
     ///
     /// `Corrupt` if it is not a `T` of a version that this build reads.
@@ -84,18 +80,42 @@ pub(crate) struct Carried {
 impl<H> Opened<H> {
     /// The library's own part, and the rest.
     pub(crate) fn take(self) -> (H, Opened<()>) {
-        let Self { head, codec, value, version, written_us, age, left, limit_left, carried } = self;
-        let rest =
-            Opened { head: (), codec, value, version, written_us, age, left, limit_left, carried };
+        let (rest, head) = self.replace(());
         (head, rest)
+    }
+
+    fn replace<N>(self, head: N) -> (Opened<N>, H) {
+        let Self {
+            head: old,
+            codec,
+            value,
+            version,
+            written_us,
+            now_us,
+            age,
+            left,
+            limit_left,
+            carried,
+        } = self;
+        let new = Opened {
+            head,
+            codec,
+            value,
+            version,
+            written_us,
+            now_us,
+            age,
+            left,
+            limit_left,
+            carried,
+        };
+        (new, old)
     }
 }
 
 impl Opened<()> {
     pub(crate) fn with<H>(self, head: H) -> Opened<H> {
-        let Self { head: (), codec, value, version, written_us, age, left, limit_left, carried } =
-            self;
-        Opened { head, codec, value, version, written_us, age, left, limit_left, carried }
+        self.replace(head).0
     }
 }
 

@@ -83,6 +83,7 @@ impl Store {
             value,
             version: entry.version,
             written_us: entry.written_us,
+            now_us: self.earliest_now_us(entry),
             age: entry.age,
             left: [entry.left, unwrapped.limit_left].into_iter().flatten().min(),
             limit_left: unwrapped.limit_left,
@@ -125,8 +126,18 @@ impl Store {
         }
         let payload = self.clear(key, format, &entry.value, payload)?;
         let limit = header.limit.map(|limit| limit.born_by(entry.written_us));
-        let limit_left = limit.map(|limit| limit.left(entry.written_us, entry.now_us()));
+        let limit_left =
+            limit.map(|limit| limit.left(entry.written_us, self.earliest_now_us(entry)));
         Ok(Unwrapped { header, payload, limit, limit_left })
+    }
+
+    /// The store's time when it gave this entry, as early as that may have been, so that nothing
+    /// ends early. Who sets deadlines in whole seconds tells the time of writes no better.
+    fn earliest_now_us(&self, entry: &Entry) -> u64 {
+        const FINE: Duration = Duration::from_millis(1);
+        let step = self.info().capabilities.ttl_step;
+        let off_us = if step > FINE { step.as_micros() } else { 0 };
+        entry.now_us().saturating_sub(u64::try_from(off_us).unwrap_or(u64::MAX))
     }
 
     #[cfg(feature = "encrypt")]
