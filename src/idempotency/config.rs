@@ -76,7 +76,8 @@ impl<A: State> IdempotencyBuilder<A> {
         self
     }
 
-    /// How long a key is remembered after its last change. A retry that comes later runs again.
+    /// How long a key is remembered after its last change, if the
+    /// [store](crate::idempotency) does not lose it before. A retry that comes later runs again.
     #[must_use]
     pub fn retention(mut self, retention: Duration) -> Self {
         self.retention = retention;

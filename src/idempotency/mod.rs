@@ -33,6 +33,14 @@
 //! A record is one key, changed only by compare-and-set on its version, so a holder that lost its
 //! lease is told ([`Completion::Fenced`]) and cannot overwrite its successor.
 //!
+//! Any store will do: only [`Claim::complete_with`] needs
+//! [transactions](crate::backend::Transactions). But a key that the store loses was never seen, and
+//! a retry runs again. A store that [evicts](crate::backend::Capabilities::evicts) may lose a key
+//! when it is full; one whose [durability](crate::backend::Capabilities::durability) is `Process`
+//! or `Volatile`, as Memcached's, loses all with the process or server that holds them. What must
+//! not run twice [requires](IdempotencyBuilder::requires) a store that does neither, or a service
+//! behind it that remembers the [`Claim::downstream_key`].
+//!
 //! After draft-ietf-httpapi-idempotency-key-header-07, where that speaks of the store.
 
 mod begin;

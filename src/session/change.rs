@@ -65,6 +65,8 @@ impl<T: State> Sessions<T> {
         mut loaded: Option<Current>,
         mut change: impl FnMut(&mut T, &mut Attributes) -> std::result::Result<R, SessionError>,
     ) -> std::result::Result<Changed<R>, SessionError> {
+        // Nothing would tell that what was read before is over by now.
+        loaded = loaded.filter(|current| current.guard.is_some() || !current.id.is_signed_in());
         for _move in 0..MOVES_MAX {
             let current = match loaded.take() {
                 Some(current) => current,
@@ -130,7 +132,7 @@ impl<T: State> Sessions<T> {
 /// What became of a write with this mark, if that was planned on `seen`.
 fn fate_of(mark: u64, seen: &Verdict, now: &Verdict) -> Fate {
     match (seen, now) {
-        (_, Verdict::Live(now)) if now.head.marks.has(mark) => Fate::Applied(now.version),
+        (_, Verdict::Live(now)) if now.head.marks.has(mark) => Fate::Applied(Some(now.version)),
         (Verdict::Live(seen), Verdict::Live(now))
             if now.head.marks.is_close_to(seen.head.marks) =>
         {

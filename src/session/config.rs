@@ -1,7 +1,7 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use crate::backend::{Error, ErrorKind, Result, Transactions, Ttl};
+use crate::backend::{Error, ErrorKind, Result, Ttl};
 use crate::{State, Store};
 
 use super::event::Listener;
@@ -116,15 +116,9 @@ impl<T: State> SessionsBuilder<T> {
     /// # Errors
     ///
     /// [`ErrorKind::Invalid`] for a timeout or grace of zero or over ten years, or a limit of
-    /// sessions that the backend cannot hold, and
-    /// [`ErrorKind::Unsupported`] if the backend lacks transactions within a group.
+    /// sessions that the backend cannot hold.
     pub fn build(self) -> Result<Sessions<T>> {
         let capabilities = &self.store.info().capabilities;
-        if capabilities.transactions < Transactions::SameGroup {
-            let detail = "sessions need a backend with transactions within a group; choose another \
-                          backend";
-            return Err(Error::new(ErrorKind::Unsupported, detail));
-        }
         // The whole list is asked for at once; beside evictions, four records change together.
         let listed_max = capabilities.batch_len_max.saturating_sub(4);
         if !(1..=listed_max).contains(&self.per_principal_max) {

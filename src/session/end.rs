@@ -1,6 +1,6 @@
 //! How sessions end, and the list of those that have not.
 
-use crate::backend::{Condition, Result, Transacted, Write, Written};
+use crate::backend::{Condition, Error, Result, Transacted, Write, Written};
 use crate::store;
 use crate::{Principal, State};
 
@@ -11,7 +11,8 @@ use super::{Device, Ended, Happening, SessionError, SessionId, Sessions};
 
 impl<T: State> Sessions<T> {
     /// Ends a session at once, also if its id was renewed within the grace, and takes it off the
-    /// list of devices. Ending one that is gone is fine. Two trips.
+    /// list of devices. Ending one that is gone is fine. Two trips; more
+    /// [without transactions](super#without-transactions).
     ///
     /// # Errors
     ///
@@ -27,10 +28,17 @@ impl<T: State> Sessions<T> {
             };
             let owner = place.owner().map(str::to_owned);
             let only_if = Condition::VersionIs(place.opened.version);
-            let delete = Write::delete(place.key).only_if(only_if);
-            let digest = place.id.digest();
-            let is_it = |device: &DeviceRecord| device.digest == digest;
-            if self.strike(place.roster, delete, is_it, owner.as_deref()).await? {
+            let mut deletes = vec![Write::delete(place.key).only_if(only_if)];
+            if let Some(roster) = &place.roster {
+                let listed = roster.list.devices.iter().find(|device| device.is(&place.id));
+                // A rotation that is under way, or was cut off, has made these.
+                for digest in listed.iter().flat_map(|device| device.after(&place.id)) {
+                    deletes.push(Write::delete(self.digest_key(&roster.group, digest)?));
+                }
+            }
+            let is_it = |device: &DeviceRecord| device.is(&place.id);
+            let struck = self.strike(place.roster, deletes, is_it, owner.as_deref()).await?;
+            if struck != Struck::Neither {
                 self.tell(Happening::Destroyed, Some(&place.id), owner.as_deref());
                 return Ok(());
             }
@@ -39,47 +47,83 @@ impl<T: State> Sessions<T> {
     }
 
     /// Ends the session that [`devices`](Sessions::devices) shows under a short id. False if there
-    /// is none (any more). Two trips.
+    /// is none (any more). Two trips; more [without transactions](super#without-transactions).
     ///
     /// # Errors
     ///
     /// What the store says; the session then may still be live.
     pub async fn destroy_device(&self, principal: &Principal, short_id: &str) -> Result<bool> {
+        let (mut ended, owner) = (false, Some(principal.name()));
         for _attempt in 0..ATTEMPTS_MAX {
-            let (roster, _) = self.roster(&principal.group(), &[]).await?;
+            let told = |error| half_done(error, ended);
+            let (roster, _) = self.roster(&principal.group(), &[]).await.map_err(told)?;
             let listed = roster.list.devices.iter().find(|device| device.short_id == short_id);
-            let Some(device) = listed.cloned() else { return Ok(false) };
-            // While it is on the list under this id it has not been rotated: both change at once.
-            let delete = Write::delete(self.digest_key(&roster.group, &device.digest)?);
+            let Some(device) = listed.cloned() else { return Ok(ended) };
+            // While it is on the list under these names it has no other: a rotation changes both
+            // at once, or the list first.
+            let key = |digest: &String| self.digest_key(&roster.group, digest);
+            // The last one first: if that is all, the others still tell where the session went.
+            let keys = device.digests.iter().rev().map(key).collect::<Result<Vec<_>>>()?;
+            let deletes = keys.into_iter().map(Write::delete).collect();
             let is_it = |other: &DeviceRecord| other.short_id == short_id;
-            let owner = Some(principal.name());
-            if self.strike(Some(roster), delete, is_it, owner).await? {
+            let struck = self.strike(Some(roster), deletes, is_it, owner).await.map_err(told)?;
+            if struck != Struck::Neither && !ended {
                 self.tell_of(Happening::Destroyed, &[device], owner);
+                ended = true;
+            }
+            if struck == Struck::Both {
                 return Ok(true);
             }
         }
         Err(store::contended(ATTEMPTS_MAX))
     }
 
-    /// Makes a delete, and takes the session off its principal's list, if it has one. False if
-    /// somebody changed either meanwhile; nothing is changed then.
+    /// Ends a session by deletes, the first of which decides, and takes it off its principal's
+    /// list, if it has one.
     async fn strike(
         &self,
         roster: Option<Roster>,
-        delete: Write,
+        mut deletes: Vec<Write>,
         is_it: impl Fn(&DeviceRecord) -> bool,
         owner: Option<&str>,
-    ) -> Result<bool> {
-        let Some(mut roster) = roster else {
-            return Ok(self.store.write(delete).await?.is_applied());
+    ) -> Result<Struck> {
+        let list = match roster {
+            None => None,
+            Some(mut roster) => {
+                roster.list.devices.retain(|device| !is_it(device));
+                Some((self.list_write(&roster)?, roster.over))
+            }
         };
-        roster.list.devices.retain(|device| !is_it(device));
-        let writes = vec![self.list_write(&roster)?, delete];
-        let struck = matches!(self.store.transact(writes).await?, Transacted::Applied { .. });
-        if struck {
-            self.tell_of(Happening::Expired, &roster.over, owner);
+        let struck = match &list {
+            Some((list, _)) if self.store.transacts() => {
+                deletes.insert(0, list.clone());
+                match self.store.transact(deletes).await? {
+                    Transacted::Applied { .. } => Struck::Both,
+                    Transacted::Refused { .. } => Struck::Neither,
+                }
+            }
+            _ => self.strike_in_order(list.as_ref().map(|(list, _)| list), deletes).await?,
+        };
+        if let (Struck::Both, Some((_, over))) = (struck, list) {
+            self.tell_of(Happening::Expired, &over, owner);
         }
         Ok(struck)
+    }
+
+    /// The session first: on the list it may stay for a while, but not off the list.
+    async fn strike_in_order(&self, list: Option<&Write>, deletes: Vec<Write>) -> Result<Struck> {
+        for (made, delete) in deletes.into_iter().enumerate() {
+            let answer = self.store.settle(delete).await;
+            if !answer.map_err(|error| half_done(error, made > 0))?.is_applied() {
+                return Ok(Struck::Neither);
+            }
+        }
+        let Some(list) = list else { return Ok(Struck::Both) };
+        // If that fails, the next look at the list finds that the session is over.
+        Ok(match self.store.write(list.clone()).await {
+            Ok(Written::Applied { .. }) => Struck::Both,
+            Ok(Written::Refused { .. }) | Err(_) => Struck::Session,
+        })
     }
 
     /// Ends all sessions of a principal at once. One trip, whatever their number.
@@ -91,10 +135,14 @@ impl<T: State> Sessions<T> {
         // Every session names the generation of the principal's record, and a new record draws a
         // new one.
         let group = principal.group();
-        let both = [self.user_key(&group)?, self.list_key(&group)?];
-        let deleted = self.store.transact(both.map(Write::delete).into()).await?;
-        // Unconditional, so it cannot be refused.
-        debug_assert!(matches!(deleted, Transacted::Applied { .. }));
+        let (user, list) = (self.user_key(&group)?, self.list_key(&group)?);
+        // Unconditional, so neither can be refused.
+        if self.store.transacts() {
+            drop(self.store.transact(vec![Write::delete(user), Write::delete(list)]).await?);
+        } else {
+            // A list of another generation counts for nothing.
+            self.store.delete(&user).await?;
+        }
         self.tell_short(Happening::Revoked, None, Some(principal.name()));
         Ok(())
     }
@@ -110,24 +158,24 @@ impl<T: State> Sessions<T> {
         principal: &Principal,
         current: Option<&SessionId>,
     ) -> Result<Vec<Device>> {
-        let current = current.map(SessionId::digest);
         for _attempt in 0..ATTEMPTS_MAX {
             let (mut roster, _) = self.roster(&principal.group(), &[]).await?;
-            let live = self.drop_dead(&mut roster).await?;
+            let records = self.drop_dead(&mut roster).await?;
             // What is not there may go on under an id that the list got after it was read.
             if !self.forget_dead(&roster, principal).await {
                 continue;
             }
-            let devices = roster.list.devices.into_iter().zip(&live);
-            let devices = devices.map(|(device, opened)| {
+            let devices = roster.list.devices.into_iter().zip(&records);
+            let devices = devices.filter_map(|(device, records)| {
+                let opened = records.first()?;
                 let whole = opened.carried.limit.map_or(self.absolute, |limit| limit.life);
-                Device {
+                Some(Device {
                     age: whole.as_duration().saturating_sub(opened.limit_left.unwrap_or_default()),
                     idle_left: self.idle_left(opened, false),
-                    current: current.as_ref() == Some(&device.digest),
+                    current: current.is_some_and(|current| device.is(current)),
                     short_id: device.short_id,
                     label: device.label,
-                }
+                })
             });
             return Ok(devices.collect());
         }
@@ -150,4 +198,19 @@ impl<T: State> Sessions<T> {
             Err(_failed) => true,
         }
     }
+}
+
+/// An error is ambiguous if something was done before it.
+fn half_done(error: Error, done: bool) -> Error {
+    if done { error.ambiguous() } else { error }
+}
+
+/// How far the end of a session got.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Struck {
+    Neither,
+    /// It is over, but its principal's list has changed meanwhile, or could not be written.
+    Session,
+    /// It is over, and off the list.
+    Both,
 }

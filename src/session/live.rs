@@ -82,7 +82,7 @@ pub struct Changed<R> {
     pub version: Version,
 }
 
-/// Why a session was not changed or created. Nothing was written, unless the store's error is
+/// Why a session was not changed or created. Nothing was done, unless the store's error is
 /// ambiguous.
 #[derive(Debug, ThisError)]
 #[non_exhaustive]

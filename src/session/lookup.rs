@@ -22,6 +22,7 @@ pub(super) struct Current {
     pub(super) entry: Entry,
     pub(super) opened: Opened<Live>,
     /// Holds while its principal's record is as it was: that record makes the session valid.
+    /// `None` for an anonymous one, and where a write cannot depend on it.
     pub(super) guard: Option<Write>,
 }
 
@@ -47,6 +48,7 @@ impl<T: State> Sessions<T> {
                 let (entry, user) = (entries.next().flatten(), entries.next().flatten());
                 let verdict =
                     self.judge_owned(&keys[0], entry.as_ref(), &keys[1], user.as_ref())?;
+                let user = user.filter(|_| self.store.transacts());
                 let version = user.map(|user| Condition::VersionIs(user.version));
                 let [_, user_key] = keys;
                 (entry, verdict, version.map(|version| Write::check(user_key, version)))

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use crate::backend::Result;
 use crate::store::Head;
 
 use super::Attributes;
@@ -42,6 +43,13 @@ pub(super) struct Successor {
     /// The new secret, readable with the old one only.
     pub(super) padded_secret: [u8; 32],
     pub(super) grace_ms: u64,
+}
+
+impl Successor {
+    /// Leads nowhere, and tells its record from any other one.
+    pub(super) fn nobody() -> Result<Self> {
+        Ok(Self { padded_secret: crate::random::bytes()?, grace_ms: 0 })
+    }
 }
 
 /// The last writers of a record, so that one whose reply was lost finds out what became of its

@@ -1,5 +1,7 @@
 //! A principal's records: what makes its sessions valid, and the list of them.
 
+use std::time::Duration;
+
 use crate::State;
 use crate::backend::{Condition, Entry, Group, Key, Result, Ttl, Write};
 use crate::store::{Carried, Opened};
@@ -50,11 +52,15 @@ impl Roster {
         self.user.generation
     }
 
-    /// The session stays on the list when it gets a new id.
-    pub(super) fn rename(&mut self, old: &SessionId, new: &SessionId) {
-        let old = old.digest();
-        for device in self.list.devices.iter_mut().filter(|device| device.digest == old) {
-            device.digest = new.digest();
+    /// The session stays on the list when it gets a new id. Where it gets that by a later write,
+    /// it is listed under both: whichever it has then, it can be found and ended.
+    pub(super) fn rename(&mut self, old: &SessionId, new: &SessionId, at_once: bool) {
+        for device in self.list.devices.iter_mut().filter(|device| device.is(old)) {
+            // What it was called before leads nowhere.
+            let mut digests = if at_once { vec![] } else { vec![old.digest()] };
+            digests.extend_from_slice(device.after(old));
+            device.digests = digests;
+            device.digests.push(new.digest());
         }
     }
 }
@@ -108,20 +114,23 @@ impl<T: State> Sessions<T> {
         Ok(Err(Ended::RotatedOut))
     }
 
-    /// The writes that go with a new session on the list: the principal's record stays, or is
-    /// made, and the list is as it is now.
-    pub(super) fn enlist(&self, roster: &Roster) -> Result<Vec<Write>> {
-        let ttl = self.outliving(roster.user_entry.as_ref())?;
-        let user = match &roster.user_entry {
-            Some(entry) => Write::touch(roster.user_key.clone(), Some(ttl))
-                .only_if(Condition::VersionIs(entry.version)),
-            None => self
-                .store
-                .compose::<_, ()>(&roster.user_key, &roster.user, None, Carried::default())?
-                .expiring(ttl)
-                .only_if(Condition::Absent),
+    /// The write that goes with a new session on the list: the principal's record stays, or is
+    /// made.
+    pub(super) fn user_write(&self, roster: &Roster) -> Result<Write> {
+        let key = &roster.user_key;
+        let (entry, ttl) = (roster.user_entry.as_ref(), self.outliving(None)?);
+        let Some(entry) = entry else {
+            let put = self.store.compose::<_, ()>(key, &roster.user, None, Carried::default())?;
+            return Ok(put.expiring(ttl).only_if(Condition::Absent));
         };
-        Ok(vec![user, self.list_write(roster)?])
+        // What is left may be more than is told: who has enough is left alone.
+        let lives = entry.left.is_none_or(|left| left >= ttl.as_duration());
+        let stays = if lives {
+            Write::check(key.clone(), Condition::Always)
+        } else {
+            Write::touch(key.clone(), Some(ttl))
+        };
+        Ok(stays.only_if(Condition::VersionIs(entry.version)))
     }
 
     /// The write that stores the list as it is now, if nobody else has changed it.
@@ -137,49 +146,62 @@ impl<T: State> Sessions<T> {
         Ok(put.expiring(self.outliving(entry)?).only_if(only_if))
     }
 
-    /// A time to live that covers every session there is, even one from before a shorter timeout.
+    /// A time to live that covers every session there is, even one from before a shorter timeout,
+    /// and one that is about to be made.
     fn outliving(&self, entry: Option<&Entry>) -> Result<Ttl> {
         let left = entry.and_then(|entry| entry.left).unwrap_or_default();
-        Ttl::new(left.max(self.absolute.as_duration()).min(Ttl::MAX.as_duration()))
+        let head_start = if self.store.transacts() { Duration::ZERO } else { HEAD_START };
+        let whole = self.absolute.as_duration() + head_start;
+        Ttl::new(left.max(whole).min(Ttl::MAX.as_duration()))
     }
 
-    /// At the limit: takes dead sessions off the list, then the oldest live ones, which it gives.
+    /// At the limit: takes dead sessions off the list, then the oldest live ones, which it gives
+    /// with their records.
     pub(super) async fn make_room(
         &self,
         roster: &mut Roster,
-    ) -> std::result::Result<Vec<DeviceRecord>, SessionError> {
+    ) -> std::result::Result<Vec<(DeviceRecord, Vec<Opened<Live>>)>, SessionError> {
         if roster.list.devices.len() < self.per_principal_max {
             return Ok(Vec::new());
         }
-        self.drop_dead(roster).await?;
+        let records = self.drop_dead(roster).await?;
         let live = roster.list.devices.len();
         let excess = (live + 1).saturating_sub(self.per_principal_max);
         match self.at_limit {
             AtLimit::Refuse if excess > 0 => Err(SessionError::LimitReached { live }),
             AtLimit::Refuse | AtLimit::EvictOldest => {
-                Ok(roster.list.devices.drain(..excess).collect())
+                Ok(roster.list.devices.drain(..excess).zip(records).collect())
             }
         }
     }
 
-    /// Takes the sessions off the list that are gone without having been ended; gives the entries
-    /// of the others.
-    pub(super) async fn drop_dead(&self, roster: &mut Roster) -> Result<Vec<Opened<Live>>> {
-        let key = |device: &DeviceRecord| self.digest_key(&roster.group, &device.digest);
-        let keys = roster.list.devices.iter().map(key).collect::<Result<Vec<_>>>()?;
-        let entries = if keys.is_empty() { vec![] } else { self.store.entries(&keys).await? };
+    /// Takes the sessions off the list that are gone without having been ended, and names that
+    /// lead nowhere; gives the records of the others, one for each name.
+    pub(super) async fn drop_dead(&self, roster: &mut Roster) -> Result<Vec<Vec<Opened<Live>>>> {
+        let digests = roster.list.devices.iter().flat_map(|device| &device.digests);
+        let key = |digest: &String| self.digest_key(&roster.group, digest);
+        let keys = digests.map(key).collect::<Result<Vec<_>>>()?;
+        let mut found = keys.iter().zip(self.store.entries(&keys).await?);
         let devices = std::mem::take(&mut roster.list.devices);
-        let mut live = Vec::with_capacity(devices.len());
-        for ((device, key), entry) in devices.into_iter().zip(&keys).zip(entries) {
-            match self.judge(key, entry.as_ref(), Some(roster.generation()))? {
-                Verdict::Live(opened) => {
-                    roster.list.devices.push(device);
+        let mut records = Vec::with_capacity(devices.len());
+        for mut device in devices {
+            let (mut names, mut live) = (Vec::new(), Vec::new());
+            for (digest, (key, entry)) in device.digests.iter().zip(&mut found) {
+                let verdict = self.judge(key, entry.as_ref(), Some(roster.generation()))?;
+                if let Verdict::Live(opened) = verdict {
+                    names.push(digest.clone());
                     live.push(opened);
                 }
-                Verdict::Moved(_) | Verdict::Ended(_) => roster.over.push(device),
+            }
+            if live.is_empty() {
+                roster.over.push(device);
+            } else {
+                device.digests = names;
+                roster.list.devices.push(device);
+                records.push(live);
             }
         }
-        Ok(live)
+        Ok(records)
     }
 
     pub(super) fn tell_of(
@@ -189,7 +211,12 @@ impl<T: State> Sessions<T> {
         principal: Option<&str>,
     ) {
         for device in devices {
-            self.tell_short(what, Some(device.digest[..8].to_owned()), principal);
+            let short = device.digests.last().map(|digest| digest[..8].to_owned());
+            self.tell_short(what, short, principal);
         }
     }
 }
+
+/// One write after the other, a principal's record may be this much older than the session that it
+/// makes valid.
+const HEAD_START: Duration = Duration::from_secs(60);

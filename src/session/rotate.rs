@@ -26,7 +26,8 @@ const EVIDENCE: Duration = Duration::from_secs(120);
 impl<T: State> Sessions<T> {
     /// Gives a session a new id; what it holds, its absolute end and its place on the list of
     /// devices stay. If another request has just renewed the id, that one's new id is given, so
-    /// that requests at the same time do not split the session. Two trips.
+    /// that requests at the same time do not split the session. Two trips; more
+    /// [without transactions](super#without-transactions).
     ///
     /// # Errors
     ///
@@ -56,20 +57,20 @@ impl<T: State> Sessions<T> {
                 return self.renewed(&place.id, edit).await;
             }
             let (new, state) = (place.id.next()?, place.opened.value::<T>()?);
-            let mut writes = Vec::new();
-            if let Some(roster) = &mut place.roster {
-                roster.rename(&place.id, &new);
-                writes.push(self.list_write(roster)?);
-            }
             let mut live = Live { named_us: 0, ..place.opened.head.clone() };
             edit.apply(&mut live.attributes)?;
-            writes.push(self.birth(&new, &live, &state, place.opened.carried)?);
+            let birth = self.birth(&new, &live, &state, place.opened.carried)?;
+            let (born, mut writes) = (birth.key().clone(), vec![birth]);
+            if let Some(roster) = &mut place.roster {
+                roster.rename(&place.id, &new, self.store.transacts());
+                writes.push(self.list_write(roster)?);
+            }
             let successor = (rotation == Rotation::Renewal).then(|| Successor {
                 padded_secret: place.id.pad(&new),
                 grace_ms: self.grace.as_millis(),
             });
-            let bury = self.bury(&place.key, place.opened.version, successor)?;
-            if let Some(version) = self.replace(writes, bury).await? {
+            writes.push(self.bury(&place.key, place.opened.version, successor)?);
+            if let Some(version) = self.store.bear(&born, writes).await? {
                 let over = place.roster.as_ref().map_or(&[][..], |roster| &roster.over);
                 self.tell_of(Happening::Expired, over, place.owner());
                 self.tell(Happening::Rotated, Some(&new), place.owner());

@@ -1,6 +1,6 @@
 //! Sessions of a principal: how they come to be.
 
-use crate::backend::{Condition, Error, ErrorKind, Key, Transacted, Version, Write, Written};
+use crate::backend::{Condition, Error, ErrorKind, Key, Version, Write};
 use crate::store::{self, Carried};
 use crate::{Principal, State};
 
@@ -16,7 +16,7 @@ pub(super) const ATTEMPTS_MAX: usize = 256;
 impl<T: State> Sessions<T> {
     /// Creates a session of a principal and enters it in the list of devices, both or neither. At
     /// the limit the oldest session ends, or the new one is refused. Two trips, three at the
-    /// limit.
+    /// limit; more [without transactions](super#without-transactions).
     ///
     /// # Errors
     ///
@@ -43,16 +43,14 @@ impl<T: State> Sessions<T> {
         let mut turn = None;
         for _attempt in 0..ATTEMPTS_MAX {
             let (mut roster, _) = self.roster(&principal.group(), &[]).await?;
-            let mut entrance = self.enter(&mut roster, &id, label).await?;
             let owner = Some(roster.owner(principal.name()));
             let live = Live { attributes: attributes.clone(), ..Live::new(owner) };
-            entrance.writes.push(self.birth(&id, &live, &state, self.new_life())?);
-            if let Transacted::Applied { versions } =
-                self.store.transact_birth(entrance.writes).await?
-            {
-                self.tell_entered(&roster, &entrance.evicted, principal.name());
+            let birth = self.birth(&id, &live, &state, self.new_life())?;
+            let born = birth.key().clone();
+            let (writes, evicted) = self.enter(&mut roster, &id, label, birth).await?;
+            if let Some(version) = self.store.bear(&born, writes).await? {
+                self.tell_entered(&roster, &evicted, principal.name());
                 self.tell(Happening::Created, Some(&id), Some(principal.name()));
-                let version = last(&versions)?;
                 return Ok(self.newborn(id, live, state, version, None));
             }
             if turn.is_none() {
@@ -66,7 +64,8 @@ impl<T: State> Sessions<T> {
     /// the same absolute end. The old id is worth nothing from then on, so that nobody who planted
     /// it gets in. If the session is signed in as this principal already, it gets a new id.
     ///
-    /// Two trips, three at the limit or where the backend has no transactions across groups.
+    /// Two trips, three at the limit or where the backend has no transactions across groups; more
+    /// [without transactions](super#without-transactions).
     ///
     /// # Errors
     ///
@@ -107,15 +106,16 @@ impl<T: State> Sessions<T> {
                         continue;
                     }
                 };
-            let mut entrance = self.enter(&mut roster, &id, label).await?;
             let state = opened.value::<T>()?;
             let owner = Some(roster.owner(principal.name()));
             let mut live = Live { owner, named_us: 0, ..opened.head.clone() };
             edit.apply(&mut live.attributes)?;
-            entrance.writes.push(self.birth(&id, &live, &state, opened.carried)?);
-            let bury = self.bury(&old_key, opened.version, None)?;
-            if let Some(version) = self.replace(entrance.writes, bury).await? {
-                self.tell_entered(&roster, &entrance.evicted, principal.name());
+            let birth = self.birth(&id, &live, &state, opened.carried)?;
+            let born = birth.key().clone();
+            let (mut writes, evicted) = self.enter(&mut roster, &id, label, birth).await?;
+            writes.push(self.bury(&old_key, opened.version, None)?);
+            if let Some(version) = self.store.bear(&born, writes).await? {
+                self.tell_entered(&roster, &evicted, principal.name());
                 self.tell(Happening::Rotated, Some(&id), Some(principal.name()));
                 return Ok(self.newborn(id, live, state, version, opened.limit_left));
             }
@@ -139,23 +139,32 @@ impl<T: State> Sessions<T> {
         self.rotate_with(id, Rotation::PrivilegeChange, edit).await
     }
 
-    /// Puts a new session on a principal's list, and makes room for it.
+    /// Puts a new session on a principal's list, and makes room for it: the writes, with the birth
+    /// among them, and who has to go.
+    ///
+    /// In this order each may be the last: the session is not listed before it is there, nor handed
+    /// out before it is listed, and nothing that is alive is off the list.
     async fn enter(
         &self,
         roster: &mut Roster,
         id: &SessionId,
         label: &str,
-    ) -> Result<Entrance, SessionError> {
-        let evicted = self.make_room(roster).await?;
-        // It is there if an elevation across groups was begun before, and overtaken.
-        let digest = id.digest();
-        roster.list.devices.retain(|device| device.digest != digest);
+        birth: Write,
+    ) -> Result<(Vec<Write>, Vec<DeviceRecord>), SessionError> {
+        let (evicted, records): (Vec<_>, Vec<_>) =
+            self.make_room(roster).await?.into_iter().unzip();
+        // It is there if an elevation was begun before, and overtaken at its last write.
+        roster.list.devices.retain(|device| !device.is(id));
         roster.list.devices.push(DeviceRecord::new(id, label, self.absolute)?);
-        let mut writes = self.enlist(roster)?;
-        for device in &evicted {
-            writes.push(Write::delete(self.digest_key(&roster.group, &device.digest)?));
+        let mut writes = vec![self.user_write(roster)?, birth];
+        let digests = evicted.iter().flat_map(|device: &DeviceRecord| &device.digests);
+        for (digest, record) in digests.zip(records.iter().flatten()) {
+            let delete = Write::delete(self.digest_key(&roster.group, digest)?);
+            // It may have got a new id meanwhile, which has to be met first.
+            writes.push(delete.only_if(Condition::VersionIs(record.version)));
         }
-        Ok(Entrance { writes, evicted })
+        writes.push(self.list_write(roster)?);
+        Ok((writes, evicted))
     }
 
     fn tell_entered(&self, roster: &Roster, evicted: &[DeviceRecord], principal: &str) {
@@ -170,55 +179,9 @@ impl<T: State> Sessions<T> {
         version: Version,
         successor: Option<Successor>,
     ) -> crate::Result<Write> {
-        let head = SessionHead::Moved(successor);
+        let successor = successor.map_or_else(Successor::nobody, Ok)?;
+        let head = SessionHead::Moved(Some(successor));
         let put = self.store.compose::<_, ()>(key, &head, None, Carried::default())?;
         Ok(put.expiring(self.evidence()?).only_if(Condition::VersionIs(version)))
     }
-
-    /// Makes the writes, of which the last one is the birth of the session under its new id, and
-    /// buries the old one. `None` if somebody else was faster; nothing is changed then.
-    ///
-    /// Without transactions across groups the new session is made first: what a crash leaves
-    /// behind is a session whose id nobody has.
-    pub(super) async fn replace(
-        &self,
-        mut writes: Vec<Write>,
-        bury: Write,
-    ) -> crate::Result<Option<Version>> {
-        let born = writes.last().map(|birth| birth.key().clone());
-        if self.store.can_transact(writes.iter().chain([&bury])) {
-            writes.insert(writes.len().saturating_sub(1), bury);
-            return Ok(match self.store.transact_birth(writes).await? {
-                Transacted::Applied { versions } => Some(last(&versions)?),
-                Transacted::Refused { .. } => None,
-            });
-        }
-        let Transacted::Applied { versions } = self.store.transact_birth(writes).await? else {
-            return Ok(None);
-        };
-        let buried = self.store.write(bury).await;
-        if matches!(&buried, Ok(Written::Applied { .. })) {
-            return Ok(Some(last(&versions)?));
-        }
-        // After an ambiguous error the old id may be gone, so the new session has to stay.
-        if !matches!(&buried, Err(error) if error.is_ambiguous())
-            && let Some(born) = born
-        {
-            self.store.delete(&born).await?;
-        }
-        buried.map(|_refused| None)
-    }
-}
-
-/// What a new session on a principal's list takes.
-struct Entrance {
-    writes: Vec<Write>,
-    evicted: Vec<DeviceRecord>,
-}
-
-fn last(versions: &[Option<Version>]) -> crate::Result<Version> {
-    versions.last().copied().flatten().ok_or_else(|| {
-        let detail = "the backend broke its contract: a record that it made has no version";
-        Error::new(ErrorKind::Other, detail)
-    })
 }

@@ -53,14 +53,15 @@ pub(super) struct DeviceList {
 }
 
 impl Head for DeviceList {
-    const LAYOUT: u16 = 0x0202;
+    const LAYOUT: u16 = 0x0203;
 }
 
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct DeviceRecord {
     pub(super) short_id: String,
-    /// The session's name in its key.
-    pub(super) digest: String,
+    /// The session's names in its keys, the oldest first. It has one; where a rotation cannot
+    /// change list and session at once, the name it may get stands beside the one it has.
+    pub(super) digests: Vec<String>,
     pub(super) label: String,
     /// µs on the store's clock; 0 if the write that carries it is the birth.
     born_us: u64,
@@ -73,16 +74,29 @@ impl DeviceRecord {
         let label = label.chars().filter(|char| !char.is_control()).take(LABEL_CHARS_MAX);
         Ok(Self {
             short_id: text::encode(&crate::random::bytes::<6>()?),
-            digest: id.digest(),
+            digests: vec![id.digest()],
             label: label.collect(),
             born_us: 0,
             life_us: life.as_millis() * 1_000,
         })
     }
 
-    /// Anything else makes no key, and is too short to be cut to what stands for it in events.
+    pub(super) fn is(&self, id: &SessionId) -> bool {
+        self.digests.contains(&id.digest())
+    }
+
+    /// The names that were listed after this one.
+    pub(super) fn after(&self, id: &SessionId) -> &[String] {
+        let digest = id.digest();
+        let place = self.digests.iter().position(|listed| *listed == digest);
+        place.and_then(|place| self.digests.get(place + 1..)).unwrap_or_default()
+    }
+
+    /// Whatever else a name is, it makes no key, and is too short to be cut to what stands for it
+    /// in events.
     fn names_a_session(&self) -> bool {
-        text::decode_array::<32>(&self.digest).is_some()
+        let is_name = |digest: &String| text::decode_array::<32>(digest).is_some();
+        !self.digests.is_empty() && self.digests.iter().all(is_name)
     }
 }
 
@@ -131,8 +145,11 @@ mod tests {
         let key = store.own_key("session", &Group::new("g").unwrap(), "devices").unwrap();
         let id: SessionId = "A".repeat(43).parse().unwrap();
         let device = DeviceRecord::new(&id, "phone", Ttl::MAX).unwrap();
-        for digest in ["", "short", "seven \u{e9}", &"A".repeat(44)] {
-            let devices = vec![DeviceRecord { digest: digest.to_owned(), ..device.clone() }];
+        let bad =
+            ["", "short", "seven \u{e9}", &"A".repeat(44)].map(|digest| vec![digest.to_owned()]);
+        for digests in bad.into_iter().chain([vec![]]) {
+            let shown = format!("{digests:?}");
+            let devices = vec![DeviceRecord { digests, ..device.clone() }];
             let list = DeviceList { generation: 1, devices };
             let put = store.compose::<_, ()>(&key, &list, None, Carried::default()).unwrap();
             let Write::Put { value, .. } = put else { panic!("{put:?}") };
@@ -140,7 +157,7 @@ mod tests {
             let age = Duration::ZERO;
             let entry = Entry { value, version, written_us: 1, age, left: None };
             let error = DeviceList::read(&store, &key, Some(&entry), 1).err().unwrap();
-            assert_eq!(error.kind(), ErrorKind::Corrupt, "{digest}");
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{shown}");
         }
     }
 }

@@ -112,7 +112,10 @@ impl Store {
 
     /// The live entries under several keys, undecoded, in one trip where the store can.
     pub(crate) async fn entries(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>> {
-        let entries = self.0.backend.get_many(keys).await?;
+        let mut entries = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(self.info().capabilities.batch_len_max.max(1)) {
+            entries.extend(self.0.backend.get_many(keys).await?);
+        }
         if entries.len() == keys.len() {
             return Ok(entries);
         }

@@ -10,6 +10,7 @@ mod handle;
 mod record;
 #[cfg(feature = "encrypt")]
 mod seal;
+mod together;
 mod typed;
 mod update;
 

@@ -3,8 +3,7 @@
 use tokio::sync::MutexGuard;
 
 use crate::backend::{
-    Condition, Entry, Error, ErrorKind, Key, Result, Transacted, Transactions, Ttl, Version, Write,
-    Written,
+    Condition, Entry, Error, ErrorKind, Key, Result, Transacted, Ttl, Version, Write, Written,
 };
 use crate::{State, Store, schema};
 
@@ -27,8 +26,8 @@ pub struct Updated<R> {
 
 /// What became of a write whose reply was lost, as what is there now tells.
 pub(crate) enum Fate {
-    /// It was made, and this is the version it left.
-    Applied(Version),
+    /// It was made, and this is the version it left; `None` if it left nothing.
+    Applied(Option<Version>),
     /// It was not made, and never will be.
     Lost,
     /// It cannot be told.
@@ -119,7 +118,7 @@ impl Store {
     }
 
     /// A conditional write; it is made twice if the first reply was lost.
-    async fn write_settled(
+    pub(super) async fn write_settled(
         &self,
         guard: Option<&Write>,
         write: Write,
@@ -131,7 +130,7 @@ impl Store {
         };
         match self.write_guarded(guard, write).await {
             Ok(Written::Refused { current }) => match fate(current.as_ref())? {
-                Fate::Applied(version) => Ok(Written::Applied { version: Some(version) }),
+                Fate::Applied(version) => Ok(Written::Applied { version }),
                 Fate::Lost => Ok(Written::Refused { current }),
                 Fate::Unknown => Err(error),
             },
@@ -150,40 +149,6 @@ impl Store {
             Transacted::Refused { index: 0, current } => Written::Refused { current },
             Transacted::Refused { .. } => Written::Refused { current: None },
         })
-    }
-
-    /// A transaction whose last write makes a record under a key that nobody else can know; it is
-    /// made twice if the first reply was lost. Applied only tells the version of that record.
-    pub(crate) async fn transact_birth(&self, writes: Vec<Write>) -> Result<Transacted> {
-        let Some(born) = writes.last().map(|write| write.key().clone()) else {
-            return Err(Error::new(ErrorKind::Invalid, "a transaction needs a write"));
-        };
-        let error = match self.transact(writes.clone()).await {
-            Err(error) if error.is_ambiguous() => error,
-            answer => return answer,
-        };
-        match self.transact(writes).await {
-            Ok(Transacted::Refused { index, current }) => match self.entry(&born).await {
-                Ok(Some(entry)) => Ok(Transacted::Applied { versions: vec![Some(entry.version)] }),
-                Ok(None) => Ok(Transacted::Refused { index, current }),
-                // Only that tells what became of the first one.
-                Err(_unseen) => Err(error),
-            },
-            Ok(applied) => Ok(applied),
-            Err(_again) => Err(error),
-        }
-    }
-
-    /// Whether the backend can make these writes together.
-    pub(crate) fn can_transact<'a>(&self, writes: impl IntoIterator<Item = &'a Write>) -> bool {
-        let mut writes = writes.into_iter();
-        match (self.info().capabilities.transactions, writes.next()) {
-            (Transactions::Any, _) | (_, None) => true,
-            (Transactions::SameGroup, Some(first)) => {
-                writes.all(|write| write.key().group() == first.key().group())
-            }
-            (Transactions::None, Some(_)) => false,
-        }
     }
 
     /// Waits until it is this caller's turn, among those of this process that lost a race for the

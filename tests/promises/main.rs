@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 #![expect(clippy::unchecked_time_subtraction, reason = "spans are constants of these tests")]
 
+mod alone;
 mod fault;
 mod world;
 

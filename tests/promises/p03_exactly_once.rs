@@ -10,9 +10,12 @@ use steadfast::idempotency::{
 use steadfast::{Idempotency, Store};
 
 use crate::fault::{Fault, Faulty};
-use crate::world::{Basket, LEASE, Receipt, World, acquired, alice, on_every_backend, pay, scope};
+use crate::world::{
+    Basket, LEASE, Receipt, World, acquired, alice, pay, scope, where_keys_change_alone,
+    where_keys_change_together,
+};
 
-on_every_backend!(
+where_keys_change_together!(
     an_effect_and_its_answer_commit_in_one_trip,
     whatever_reply_is_lost_the_effect_happens_once,
     a_change_that_may_be_made_is_never_said_not_to_be,
@@ -21,6 +24,8 @@ on_every_backend!(
     concurrent_executions_all_count_once,
     a_bad_change_is_an_error_and_changes_nothing,
 );
+
+where_keys_change_alone!(what_cannot_commit_together_is_refused_and_the_claim_stands);
 
 fn payments(store: &Store) -> Idempotency<Receipt> {
     Idempotency::builder(store).lease(LEASE).on_lapse(OnLapse::TakeOver).build().unwrap()
@@ -191,4 +196,23 @@ async fn a_bad_change_is_an_error_and_changes_nothing(world: World) {
     assert!(matches!(pay(&payments).await.unwrap(), Begin::InFlight { .. }));
     assert!(matches!(claim.complete(&Receipt::new("1")).await.unwrap(), Completion::Completed));
     assert_eq!(Scope::anonymous("pay").group(), None::<Group>);
+}
+
+/// Else the effect would be made and the answer not, or the other way round.
+async fn what_cannot_commit_together_is_refused_and_the_claim_stands(world: World) {
+    let payments = payments(&world.store);
+    let claim = acquired(pay(&payments).await.unwrap());
+    for changes in [vec![one_more(&world.store).await], vec![]] {
+        let error = claim.complete_with(&Receipt::new("1"), changes).await.unwrap_err();
+        assert_eq!((error.kind(), error.is_ambiguous()), (ErrorKind::Unsupported, false));
+    }
+    assert!(items(&world.store).await.is_empty());
+    assert!(matches!(pay(&payments).await.unwrap(), Begin::InFlight { .. }));
+    let done = claim.complete(&Receipt::new("1")).await.unwrap();
+    assert!(matches!(done, Completion::Completed));
+    let builder = Idempotency::<Receipt>::builder(&world.store);
+    let demanded = builder.requires("transactions", |store| {
+        store.transactions >= steadfast::backend::Transactions::SameGroup
+    });
+    assert_eq!(demanded.build().unwrap_err().kind(), ErrorKind::Unsupported);
 }

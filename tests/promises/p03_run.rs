@@ -23,9 +23,9 @@ on_every_backend!(
     a_failure_or_a_panic_follows_the_policy,
     a_panic_after_the_effects_began_is_never_run_again,
     a_dropped_call_runs_on,
-    what_the_work_committed_counts_whatever_comes_after,
     keeping_an_answer_is_tried_again,
-    work_goes_on_from_its_checkpoint,
+    work_goes_on_from_its_checkpoint;
+    what_the_work_committed_counts_whatever_comes_after,
 );
 
 type Outcome = Result<Receipt, Failure<&'static str>>;

@@ -13,9 +13,9 @@ on_every_backend!(
     an_update_does_not_move_the_absolute_end,
     an_absolute_timeout_below_the_idle_one_holds,
     the_time_left_is_told,
-    most_reads_write_nothing,
     the_device_list_shows_live_sessions_only,
-    the_oldest_session_ends_at_the_limit,
+    the_oldest_session_ends_at_the_limit;
+    most_reads_write_nothing,
 );
 
 const TICK: Duration = Duration::from_millis(1);
@@ -133,4 +133,40 @@ async fn the_oldest_session_ends_at_the_limit(world: World) {
     ids.push(sessions.sign_in(&alice(), "d", Basket::default()).await.unwrap().id);
     assert!(sessions.load(&ids[1]).await.unwrap().is_some());
     assert!(sessions.load(&ids[3]).await.unwrap().is_some());
+}
+
+/// Of a store that counts whole seconds each time may be off by some: that makes nothing end
+/// early. At each part of a second.
+#[tokio::test]
+async fn a_coarse_time_ends_no_session_early() {
+    for part_us in (0..10).map(|tenth| tenth * 100_000 + 7) {
+        let world = World::coarse();
+        world.clock.advance(Duration::from_micros(part_us));
+        let step = world.store.info().capabilities.ttl_step;
+        let sessions = world.sessions();
+        let idle = sessions.create(Basket::default()).await.unwrap();
+        assert_eq!((idle.idle_left, idle.absolute_left), (IDLE, ABSOLUTE));
+        world.clock.advance(IDLE - TICK);
+        assert!(sessions.load(&idle.id).await.unwrap().is_some(), "idle, early");
+        world.clock.advance(IDLE + IDLE / 10 + step * 2);
+        assert!(sessions.load(&idle.id).await.unwrap().is_none(), "idle, late");
+
+        let used = sessions.sign_in(&alice(), "laptop", Basket::default()).await.unwrap().id;
+        let mut lived = Duration::ZERO;
+        while lived + IDLE / 2 < ABSOLUTE {
+            world.clock.advance(IDLE / 2);
+            lived += IDLE / 2;
+            sessions.update(&used, |basket| basket.items.push(1)).await.unwrap();
+        }
+        // Written just before its end.
+        world.clock.advance(ABSOLUTE - lived - TICK * 2);
+        sessions.update(&used, |basket| basket.items.push(1)).await.unwrap();
+        world.clock.advance(TICK);
+        let session = sessions.load(&used).await.unwrap().expect("absolute, early");
+        assert!(session.absolute_left <= step + TICK, "{:?}", session.absolute_left);
+        assert_eq!(sessions.devices(&alice(), None).await.unwrap().len(), 1);
+        world.clock.advance(TICK + step * 2);
+        assert!(sessions.load(&used).await.unwrap().is_none(), "absolute, late");
+        assert_eq!(sessions.devices(&alice(), None).await.unwrap().len(), 0);
+    }
 }

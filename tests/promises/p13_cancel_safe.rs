@@ -4,11 +4,12 @@
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use steadfast::backend::{Condition, Transactions, Version, Write};
+use steadfast::backend::{Condition, Version, Write};
 use steadfast::idempotency::{
     Begin, CompletedWith, Completion, IdempotencyKey, OnLapse, Reason, Resolution, Resolved,
     Tombstone,
 };
+use steadfast::session::Rotation;
 
 use crate::fault::Faulty;
 use crate::world::{Basket, LEASE, Receipt, World, acquired, alice, pay, scope, sessions};
@@ -43,18 +44,41 @@ async fn a_dropped_update_is_whole_or_absent() {
 
 #[tokio::test]
 async fn a_dropped_sign_in_leaves_no_half_of_a_session() {
-    let world = World::memory();
-    assert!(world.store.info().capabilities.transactions >= Transactions::SameGroup);
-    let faulty = Faulty::new(world.backend.clone());
-    let sessions = sessions(&faulty.store());
-    for polls in 0.. {
-        let done = drop_after(polls, sessions.sign_in(&alice(), "laptop", Basket::default()));
-        let listed = sessions.devices(&alice(), None).await.unwrap().len();
-        assert!(listed <= 1, "after {polls} polls");
-        sessions.destroy_all(&alice()).await.unwrap();
-        if done {
-            assert_eq!(listed, 1);
-            break;
+    for world in [World::memory(), World::alone()] {
+        let faulty = Faulty::new(world.backend.clone());
+        let sessions = sessions(&faulty.store());
+        for polls in 0.. {
+            let done = drop_after(polls, sessions.sign_in(&alice(), "laptop", Basket::default()));
+            let listed = sessions.devices(&alice(), None).await.unwrap().len();
+            assert!(listed <= 1, "after {polls} polls");
+            sessions.destroy_all(&alice()).await.unwrap();
+            if done {
+                assert_eq!(listed, 1);
+                break;
+            }
+        }
+    }
+}
+
+/// Whenever it is dropped, there is one session, and the old id leads to it.
+#[tokio::test]
+async fn a_dropped_renewal_splits_no_session() {
+    for world in [World::memory(), World::alone()] {
+        let faulty = Faulty::new(world.backend.clone());
+        let sessions = sessions(&faulty.store());
+        for polls in 0.. {
+            let old = sessions.sign_in(&alice(), "laptop", Basket::default()).await.unwrap().id;
+            let done = drop_after(polls, sessions.rotate(&old, Rotation::Renewal));
+            let found = sessions.load(&old).await.unwrap().unwrap().id;
+            let devices = sessions.devices(&alice(), Some(&found)).await.unwrap();
+            assert!(matches!(&devices[..], [device] if device.current), "after {polls} polls");
+            sessions.destroy(&old).await.unwrap();
+            assert!(sessions.load(&found).await.unwrap().is_none());
+            assert!(sessions.devices(&alice(), None).await.unwrap().is_empty());
+            if done {
+                assert_ne!(found, old);
+                break;
+            }
         }
     }
 }

@@ -15,13 +15,40 @@ use steadfast::sled::SledBackend;
 use steadfast::{Idempotency, Principal, Sessions, State, Store};
 use tempfile::TempDir;
 
+use crate::alone::Alone;
+
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const IDLE: Duration = Duration::from_secs(600);
 pub(crate) const ABSOLUTE: Duration = Duration::from_secs(3_600);
 pub(crate) const LEASE: Duration = Duration::from_secs(60);
 
-/// Runs each test of a file on each backend.
+/// Runs each test of a file on each backend, and where each key changes alone; those after the
+/// semicolon need transactions.
 macro_rules! on_every_backend {
+    ($($test:ident),+ ; $($together:ident),+ $(,)?) => {
+        $crate::world::where_keys_change_together!($($test),+, $($together),+);
+        $crate::world::where_keys_change_alone!($($test),+);
+    };
+    ($($test:ident),+ $(,)?) => {
+        $crate::world::where_keys_change_together!($($test),+);
+        $crate::world::where_keys_change_alone!($($test),+);
+    };
+}
+pub(crate) use on_every_backend;
+
+macro_rules! where_keys_change_alone {
+    ($($test:ident),+ $(,)?) => {
+        mod alone {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test($crate::world::World::alone()).await;
+            })+
+        }
+    };
+}
+pub(crate) use where_keys_change_alone;
+
+macro_rules! where_keys_change_together {
     ($($test:ident),+ $(,)?) => {
         mod memory {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -43,7 +70,7 @@ macro_rules! on_every_backend {
         }
     };
 }
-pub(crate) use on_every_backend;
+pub(crate) use where_keys_change_together;
 
 /// A backend, its clock, and the folder it lives in.
 pub(crate) struct World {
@@ -57,6 +84,21 @@ impl World {
     pub(crate) fn memory() -> Self {
         Self::with(|clock, _dir| {
             Arc::new(MemoryBackend::with_clock(MemoryConfig::default(), clock))
+        })
+    }
+
+    pub(crate) fn alone() -> Self {
+        Self::with(|clock, _dir| {
+            let memory = MemoryBackend::with_clock(MemoryConfig::default(), clock);
+            Alone::over(Arc::new(memory), false)
+        })
+    }
+
+    /// The same, with a time in whole seconds.
+    pub(crate) fn coarse() -> Self {
+        Self::with(|clock, _dir| {
+            let memory = MemoryBackend::with_clock(MemoryConfig::default(), clock);
+            Alone::over(Arc::new(memory), true)
         })
     }
 

@@ -20,7 +20,7 @@ on_every_backend!(
     two_elevations_of_one_session_make_one,
     a_session_of_somebody_else_is_not_taken_over,
     stepping_up_gives_a_new_id,
-    an_elevation_whose_reply_was_lost_is_recognised,
+    an_elevation_whose_reply_was_lost_is_recognised;
     without_transactions_across_groups_it_works_as_well,
 );
 

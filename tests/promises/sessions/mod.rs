@@ -4,6 +4,7 @@
 mod attributes;
 mod elevation;
 mod events;
+mod in_order;
 mod limit;
 mod lost_replies;
 mod rotation;
