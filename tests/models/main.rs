@@ -7,6 +7,8 @@
 #![cfg(all(feature = "memory", feature = "redb", feature = "sled"))]
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+#[path = "../promises/alone.rs"]
+mod alone;
 mod explain;
 mod generated;
 mod link;

@@ -11,10 +11,13 @@ use steadfast::redb::{Options, RedbBackend};
 use steadfast::sled::SledBackend;
 use tempfile::TempDir;
 
+use crate::alone::Alone;
 use crate::turns::block_on;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Engine {
+    /// Memory, where each key changes alone.
+    Alone,
     Memory,
     Redb,
     Sled,
@@ -46,6 +49,11 @@ impl Place {
         self.open.borrow().backend.clone()
     }
 
+    /// Whether records can change together.
+    pub(crate) fn transacts(&self) -> bool {
+        self.engine != Engine::Alone
+    }
+
     /// A name that no other history has.
     pub(crate) fn namespace(&self) -> String {
         self.histories.set(self.histories.get() + 1);
@@ -65,7 +73,7 @@ impl Place {
     /// Opens the store anew, on a machine whose clock was set forward or back meanwhile. False
     /// for a store that would be empty then.
     pub(crate) fn restart(&self, by_us: i64) -> bool {
-        if self.engine == Engine::Memory {
+        if matches!(self.engine, Engine::Alone | Engine::Memory) {
             return false;
         }
         let clock = self.open.borrow().clock.clone();
@@ -91,10 +99,10 @@ impl Place {
 fn open(engine: Engine, dir: &TempDir, clock: ManualClock) -> Open {
     let path = dir.path().join("db");
     let options = Options { clock: clock.clone(), sweep_every: None };
+    let memory = || Arc::new(MemoryBackend::with_clock(MemoryConfig::default(), clock.clone()));
     let backend: Arc<dyn Backend> = match engine {
-        Engine::Memory => {
-            Arc::new(MemoryBackend::with_clock(MemoryConfig::default(), clock.clone()))
-        }
+        Engine::Alone => Alone::over(memory(), false),
+        Engine::Memory => memory(),
         Engine::Redb => Arc::new(RedbBackend::open_with(path.as_path(), options).unwrap()),
         Engine::Sled => Arc::new(SledBackend::open_with(path.as_path(), options).unwrap()),
     };
@@ -102,11 +110,11 @@ fn open(engine: Engine, dir: &TempDir, clock: ManualClock) -> Open {
     Open { backend, clock, lead_us }
 }
 
-/// What a write says, since its version is the store's time.
+/// What a write says.
 fn store_now_us(backend: &dyn Backend) -> u64 {
     let namespace = Namespace::new("time").unwrap();
     let key = Key::new(&namespace, &Group::new("g").unwrap(), "now").unwrap();
     assert!(block_on(backend.write(Write::put(key.clone(), "now"))).unwrap().is_applied());
     let entry = block_on(backend.get(&key)).unwrap().unwrap();
-    entry.version.get() + u64::try_from(entry.age.as_micros()).unwrap()
+    entry.now_us()
 }

@@ -39,6 +39,11 @@ fn keys_on_memory_are_explained() {
 }
 
 #[test]
+fn keys_that_change_alone_are_explained() {
+    keys_are_explained(Engine::Alone, 50);
+}
+
+#[test]
 fn keys_on_redb_are_explained() {
     keys_are_explained(Engine::Redb, 10);
 }

@@ -60,7 +60,11 @@ impl<'a> History<'a> {
         let (mut fates, mut calls, mut futures) = (Vec::new(), Vec::new(), Vec::new());
         for run in runs {
             let number = self.calls + 1;
-            let Some((call, held)) = aim(run, number, &mut free, &self.looks) else { continue };
+            let mut run = run.clone();
+            if run.verb == Verb::CompleteWith && !self.place.transacts() {
+                run.verb = Verb::Complete;
+            }
+            let Some((call, held)) = aim(&run, number, &mut free, &self.looks) else { continue };
             self.calls = number;
             fates.push(run.fates.clone());
             calls.push(call.clone());

@@ -17,6 +17,8 @@ pub(super) struct Done {
     pub(super) call: Call,
     /// `None` if it was dropped.
     pub(super) told: Option<Told>,
+    /// Where keys change alone, the room that a sign-in makes comes first, and may be all of it.
+    pub(super) room: bool,
     /// It met a fault.
     pub(super) struck: bool,
     /// No other call was under way.
@@ -30,6 +32,9 @@ pub(super) fn after(world: &World, done: &Done, now_us: u64) -> Vec<World> {
         let world = world.clone();
         Attempt { call: &done.call, now_us, sure, world }.run()
     };
+    if done.room {
+        return with_or_without(world, |world| world.make_room(done.call.who));
+    }
     match &done.told {
         Some(Told::Failed { .. }) if !done.struck => vec![],
         Some(Told::Failed { ambiguous: false, .. }) => vec![world.clone()],
@@ -37,6 +42,12 @@ pub(super) fn after(world: &World, done: &Done, now_us: u64) -> Vec<World> {
         Some(Told::Devices(_)) if done.struck && !done.alone => vec![world.clone()],
         // Nobody was told the id.
         None | Some(Told::Failed { .. }) if done.call.verb == Verb::Create => vec![world.clone()],
+        None | Some(Told::Failed { .. }) if world.alone && done.call.verb == Verb::Elevate => {
+            let listed = attempt(false);
+            let mut worlds = vec![world.clone(), listed.1];
+            worlds.extend(listed_alone(world, &done.call, now_us));
+            worlds
+        }
         None | Some(Told::Failed { .. }) => vec![world.clone(), attempt(false).1],
         Some(told) => {
             // Who loses a race to touch a session does not see what the winner has set.
@@ -49,6 +60,25 @@ pub(super) fn after(world: &World, done: &Done, now_us: u64) -> Vec<World> {
             worlds
         }
     }
+}
+
+fn with_or_without(world: &World, change: impl FnOnce(&mut World)) -> Vec<World> {
+    let (mut with, without) = (world.clone(), world.clone());
+    change(&mut with);
+    vec![with, without]
+}
+
+/// The new session was put on the list, and the old id was not ended by this call: nobody has the
+/// new one.
+fn listed_alone(world: &World, call: &Call, now_us: u64) -> Option<World> {
+    let old = world.life_of(&call.id.as_ref()?.expose())?;
+    let (born_us, end_us) = (world.lives[&old].born_us, world.lives[&old].end_us);
+    let sign_in = Call { verb: Verb::SignIn, ..call.clone() };
+    let attempt = Attempt { call: &sign_in, now_us, sure: false, world: world.clone() };
+    let (Expected::Session { life, .. }, mut world) = attempt.run() else { return None };
+    let life = world.life(life);
+    (life.born_us, life.end_us) = (born_us, end_us);
+    Some(world)
 }
 
 /// The call was made, its reply was lost, and when it looked again the session was over.

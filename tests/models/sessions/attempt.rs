@@ -164,6 +164,7 @@ impl Attempt<'_> {
             }
             // It is on the list until somebody looks.
             Some(End::Expired) => Expected::Was(vec![true, false]),
+            Some(End::Gone) if self.world.alone => Expected::Was(vec![true, false]),
             _ => Expected::Was(vec![false]),
         }
     }
@@ -211,10 +212,7 @@ impl Attempt<'_> {
         if live >= PER_PRINCIPAL_MAX && self.call.refuses {
             return Err(Expected::Full { live });
         }
-        while self.world.lists[who].len() >= PER_PRINCIPAL_MAX {
-            let oldest = self.world.lists[who][0];
-            self.world.end(oldest, End::Gone);
-        }
+        self.world.make_room(who);
         Ok(())
     }
 

@@ -16,7 +16,7 @@ fn alone(verb: Verb) -> Step {
 
 #[track_caller]
 fn assert_explained(steps: &[Step]) {
-    for engine in [Engine::Memory, Engine::Redb, Engine::Sled] {
+    for engine in [Engine::Alone, Engine::Memory, Engine::Redb, Engine::Sled] {
         let outcome = History::check(&Place::of(engine), steps);
         assert!(outcome.is_ok(), "{engine:?}: {}", outcome.unwrap_err());
     }
@@ -96,4 +96,31 @@ fn an_update_that_a_log_out_everywhere_overtook_is_not_said_to_have_failed() {
     ];
     let picks = vec![160, 60, 3, 2, 58, 42, 29, 178];
     assert_explained(&[alone(Verb::SignIn), Step::Together { runs, picks }]);
+}
+
+/// Where keys change alone: the name before the rotation was removed, the one after it was not, and
+/// then nothing told any more that the session had only got another id.
+#[test]
+fn a_log_out_on_another_device_that_fails_forgets_no_rotation() {
+    let fates = vec![Fate::Fine, Fate::ReplyLost, Fate::Cut];
+    let cut_off = Run { fates, ..run(Verb::DestroyDevice) };
+    assert_explained(&[
+        alone(Verb::SignIn),
+        alone(Verb::Rotate(false)),
+        alone(Verb::Devices),
+        Step::Together { runs: vec![cut_off], picks: Vec::new() },
+    ]);
+}
+
+/// Where keys change alone: the session was over, the list could not be written, and the error of
+/// the next look said that nothing had been done.
+#[test]
+fn a_log_out_on_another_device_that_is_half_done_is_not_said_to_have_failed() {
+    let fates = vec![Fate::Fine, Fate::Fine, Fate::Cut, Fate::Cut];
+    let cut_off = Run { fates, ..run(Verb::DestroyDevice) };
+    assert_explained(&[
+        alone(Verb::SignIn),
+        alone(Verb::Devices),
+        Step::Together { runs: vec![cut_off], picks: Vec::new() },
+    ]);
 }

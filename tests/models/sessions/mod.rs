@@ -35,6 +35,11 @@ fn histories_on_memory_are_explained() {
 }
 
 #[test]
+fn histories_where_keys_change_alone_are_explained() {
+    histories_are_explained(Engine::Alone, 100);
+}
+
+#[test]
 fn histories_on_redb_are_explained() {
     histories_are_explained(Engine::Redb, 10);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use steadfast::session::Ended;
 
-use super::call::{IDLE, RENEWAL, SLACK, micros};
+use super::call::{IDLE, PER_PRINCIPAL_MAX, RENEWAL, SLACK, micros};
 use super::content::Named;
 use super::generate::PRINCIPALS;
 
@@ -17,6 +17,8 @@ pub(super) struct World {
     pub(super) lists: [Vec<u32>; PRINCIPALS],
     /// Sessions whose end somebody was told after a call that may have come before it.
     pub(super) doomed: Vec<u32>,
+    /// Where keys change alone.
+    pub(super) alone: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -86,7 +88,12 @@ impl World {
                 Leads::To(life) if self.lives[&life].end.is_none() => {
                     return Reached::Live { life, hops };
                 }
-                Leads::To(life) => return Reached::Ended(self.lives[&life].ended(now_us)),
+                Leads::To(life) => {
+                    let mut told = self.lives[&life].ended(now_us);
+                    // A log-out that a log-out everywhere overtook removes what is over.
+                    told.extend(self.alone.then_some(Ended::Missing));
+                    return Reached::Ended(told);
+                }
                 Leads::On { id: next, grace_end_us, .. } if now_us < grace_end_us => {
                     if hops == hops_max {
                         return Reached::Ended(vec![Ended::RotatedOut]);
@@ -97,13 +104,22 @@ impl World {
                     let mut told = vec![Ended::Missing];
                     if now_us < evidence_end_us {
                         told = vec![Ended::RotatedOut];
-                        let revoked = self.lives[&self.last(next)].end == Some(End::Revoked);
-                        told.extend(revoked.then_some(Ended::Revoked));
+                        let end = self.lives[&self.last(next)].end;
+                        told.extend((end == Some(End::Revoked)).then_some(Ended::Revoked));
+                        // Who ends all names of a device ends those that lead nowhere, too.
+                        let may_be_gone = self.alone && end.is_some();
+                        told.extend(may_be_gone.then_some(Ended::Missing));
                     }
                     return Reached::Ended(told);
                 }
             }
         }
+    }
+
+    /// The session that an id belongs to, whatever became of it.
+    pub(super) fn life_of(&self, name: &str) -> Option<u32> {
+        let id = self.ids.iter().find(|(_, id)| id.name.as_deref() == Some(name));
+        id.map(|(id, _)| self.last(*id))
     }
 
     /// The session at the end of all rotations.
@@ -124,6 +140,14 @@ impl World {
         self.life(life).end = Some(end);
         for list in &mut self.lists {
             list.retain(|listed| *listed != life);
+        }
+    }
+
+    /// The oldest sessions of a principal end at the limit.
+    pub(super) fn make_room(&mut self, who: usize) {
+        while self.lists[who].len() >= PER_PRINCIPAL_MAX {
+            let oldest = self.lists[who][0];
+            self.end(oldest, End::Gone);
         }
     }
 
