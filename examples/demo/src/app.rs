@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Route, get, post};
 use serde::{Deserialize, Serialize};
-use steadfast::backend::Transactions;
 use steadfast::http::{BearerAuth, BodyLimit, Idempotent, LiveSession, Problem, StoredResponse};
 use steadfast::idempotency::OnLapse;
 use steadfast::token::Key;
@@ -25,14 +24,13 @@ impl State for Visit {
 
 const BODY_LEN_MAX: usize = 64 * 1024;
 
-/// What runs once a key. The checkout commits with its answer, and what is added to a cart knows
-/// its execution: both may run again.
+/// What runs once a key. The checkout commits with its answer where the store can do that, an order
+/// is known by its id, and what is added to a cart by its execution: all may run again.
 pub(crate) fn idempotency(store: &Store, config: &Config) -> steadfast::Result<Once> {
     Idempotency::builder(store)
         .lease(config.idempotency_lease)
         .retention(config.idempotency_retention)
         .on_lapse(OnLapse::TakeOver)
-        .requires("transactions", |store| store.transactions >= Transactions::SameGroup)
         .build()
 }
 

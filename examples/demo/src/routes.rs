@@ -174,11 +174,12 @@ pub(crate) async fn check_out(
         return Err(bad_request("the body is not JSON; a checkout needs none"));
     }
     let order_id = execution.effect_id();
-    if delay_ms > 0 {
-        // To show what can happen between an effect and its answer, they are made apart here. What
-        // holds them together then is the order's id, by which a second run finds it.
-        shop.check_out(principal, order_id).await.map_err(Problem::from)?;
+    if delay_ms > 0 || !shop.commits_together() {
+        // The answer is kept after the effect here: where the store cannot do both at once, or to
+        // show what can happen in between. A second run finds the order by its id.
+        let order = shop.check_out(principal, order_id).await.map_err(Problem::from)?;
         tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+        return Ok(answer(StatusCode::CREATED, &order));
     }
     // The order and its answer are one commit. Each refusal is a change that somebody else made.
     for _attempt in 0..ATTEMPTS_MAX {

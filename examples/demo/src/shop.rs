@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
-use steadfast::backend::{Condition, Key, Version, Write};
+use steadfast::backend::{Condition, Key, Transactions, Version, Write};
 use steadfast::store::Updated;
 use steadfast::{Principal, Result, State, Store};
 
@@ -66,6 +66,11 @@ impl Account {
 pub(crate) struct Shop(pub(crate) Store);
 
 impl Shop {
+    /// Whether a checkout can be one commit with its answer.
+    pub(crate) fn commits_together(&self) -> bool {
+        self.0.info().capabilities.transactions >= Transactions::SameGroup
+    }
+
     /// The account, and its version: 0 for one that has nothing yet.
     pub(crate) async fn account(&self, customer: &Principal) -> Result<(Account, u64)> {
         let record = self.0.get::<Account>(&self.key(customer)?).await?;
