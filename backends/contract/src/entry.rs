@@ -29,7 +29,9 @@ pub struct Entry {
     pub value: Bytes,
     /// The version that the last put made.
     pub version: Version,
-    /// When the value was written, in microseconds since the Unix epoch on the store's clock.
+    /// When the value was written, in microseconds since the Unix epoch on the store's clock. With
+    /// `age` it is off by no more than
+    /// [`Capabilities::ttl_step`](crate::Capabilities::ttl_step).
     pub written_us: u64,
     /// Time since the value was written; a touch does not reset it. Never overstated.
     pub age: Duration,
