@@ -57,7 +57,7 @@ impl RedisBackend {
             config,
             router,
             large: LargeKeys::new(),
-            gate: Gate::new(),
+            gate: Gate::default(),
             warned: Mutex::default(),
         };
         backend.warn(&found.health.warnings);

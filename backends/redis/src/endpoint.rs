@@ -82,7 +82,7 @@ impl Endpoint {
 
     /// Where it is, as far as there is a connection.
     pub(crate) fn address(&self) -> Option<Address> {
-        self.shared.lanes.iter().find_map(Lane::link).map(|link| link.address)
+        self.shared.lanes.iter().find_map(Lane::link).map(|link| Address::clone(&link.address))
     }
 
     pub(crate) fn is_up(&self) -> bool {
@@ -255,7 +255,7 @@ impl Shared {
         self.clock.learn(dialled.now_us, dialled.asked);
         Link {
             connection: dialled.connection,
-            address,
+            address: Arc::new(address),
             number: self.links.fetch_add(1, Ordering::Relaxed),
         }
     }

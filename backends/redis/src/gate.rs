@@ -1,40 +1,44 @@
 //! The door that `close` shuts.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use steadfast_backend::ErrorKind;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
-use crate::error::Fault;
+use crate::error::{Fault, Outcome};
 
 /// Counts who is inside, and lets nobody in once it is shut.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Gate {
-    shut: Mutex<bool>,
-    inside: watch::Sender<usize>,
+    /// Two for everybody inside; one more once it is shut.
+    state: AtomicUsize,
+    empty: Notify,
 }
 
-impl Gate {
-    pub(crate) fn new() -> Self {
-        Self { shut: Mutex::new(false), inside: watch::Sender::new(0) }
-    }
+const SHUT: usize = 1;
+const ONE_INSIDE: usize = 2;
 
-    pub(crate) fn enter(&self) -> Result<Inside<'_>, Fault> {
-        let shut = self.shut.lock().unwrap_or_else(PoisonError::into_inner);
-        if *shut {
+impl Gate {
+    pub(crate) fn enter(&self) -> Outcome<Inside<'_>> {
+        let inside = Inside(self);
+        if self.state.fetch_add(ONE_INSIDE, Ordering::SeqCst) & SHUT == SHUT {
+            drop(inside);
             let detail = "the backend was closed";
             return Err(Fault::new(ErrorKind::Closed, detail).untouched());
         }
-        self.inside.send_modify(|inside| *inside += 1);
-        Ok(Inside(self))
+        Ok(inside)
     }
 
     /// Shuts it, and waits for those inside.
     pub(crate) async fn shut(&self) {
-        *self.shut.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        // The sender lives as long as this does.
-        let _ = self.inside.subscribe().wait_for(|inside| *inside == 0).await;
+        self.state.fetch_or(SHUT, Ordering::SeqCst);
+        loop {
+            let empty = self.empty.notified();
+            if self.state.load(Ordering::SeqCst) == SHUT {
+                return;
+            }
+            empty.await;
+        }
     }
 }
 
@@ -43,6 +47,28 @@ pub(crate) struct Inside<'a>(&'a Gate);
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
-        self.0.inside.send_modify(|inside| *inside -= 1);
+        if self.0.state.fetch_sub(ONE_INSIDE, Ordering::SeqCst) == ONE_INSIDE + SHUT {
+            self.0.empty.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_is_inside_is_waited_for_and_nobody_comes_in() {
+        let gate = Gate::default();
+        let inside = gate.enter().unwrap();
+        let shutting = async {
+            gate.shut().await;
+            gate.shut().await;
+        };
+        let leaving = async {
+            assert_eq!(gate.enter().err().unwrap().kind, ErrorKind::Closed);
+            drop(inside);
+        };
+        tokio::join!(biased; shutting, leaving);
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct Lane {
 #[derive(Clone)]
 pub(crate) struct Link {
     pub(crate) connection: MultiplexedConnection,
-    pub(crate) address: Address,
+    pub(crate) address: Arc<Address>,
     /// Tells this connection from those before and after it.
     pub(crate) number: usize,
 }
