@@ -30,7 +30,7 @@ impl Store {
                 }
                 Ok(Transacted::Refused { .. }) => {
                     if version.is_some() {
-                        self.delete(born).await?;
+                        self.delete(born).await.map_err(Error::ambiguous)?;
                     }
                     return Ok(None);
                 }

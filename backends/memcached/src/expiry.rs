@@ -28,7 +28,8 @@ pub(crate) fn on_the_wire(ttl: Option<Ttl>, clock: ServerClock) -> Result<u32> {
 pub(crate) fn restored(left_s: Option<u32>, clock: ServerClock) -> Result<u32> {
     match left_s.map(u64::from) {
         None => Ok(0),
-        Some(left_s) if left_s <= RELATIVE_MAX_S => small(left_s),
+        // 0 would mean for ever.
+        Some(left_s) if left_s <= RELATIVE_MAX_S => small(left_s.max(1)),
         Some(left_s) => date(clock.latest_us().div_ceil(1_000_000) + left_s),
     }
 }
@@ -106,6 +107,7 @@ mod tests {
     fn a_deadline_is_restored_to_the_second() {
         assert_eq!(restored(None, clock()).unwrap(), 0);
         assert_eq!(restored(Some(7), clock()).unwrap(), 7);
+        assert_eq!(restored(Some(0), clock()).unwrap(), 1);
         let year_s = 366 * 24 * 3_600;
         assert_eq!(
             u64::from(restored(Some(year_s), clock()).unwrap()),

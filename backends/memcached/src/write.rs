@@ -1,6 +1,6 @@
 use std::time::Instant as Moment;
 
-use steadfast_backend::{Condition, Key, Result, Ttl, Version, Write, Written};
+use steadfast_backend::{Condition, Error, Key, Result, Ttl, Version, Write, Written};
 use tokio::time::Instant;
 
 use crate::client::{Guard, Item, Stored};
@@ -113,9 +113,10 @@ impl Server {
 
     /// Gives an item that was touched by mistake its deadline back.
     async fn restore(&self, key: &Key, mut touched: Item, deadline: Instant) -> Result<()> {
-        let (client, clock) = self.link()?;
+        let (client, clock) = self.link().map_err(Error::ambiguous)?;
         for _ in 0..ATTEMPTS_MAX {
-            let before = expiry::restored(touched.left_s, clock.at(Moment::now()))?;
+            let before = expiry::restored(touched.left_s, clock.at(Moment::now()));
+            let before = before.map_err(Error::ambiguous)?;
             let touch = client.touch(key.as_str(), before);
             match self.trip(deadline, Effect::Change, touch).await? {
                 // Yet another put came between, with another deadline.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use redis::{Cmd, Value};
+use redis::{Pipeline, Value};
 use steadfast_backend::ErrorKind;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -14,6 +14,7 @@ use crate::dial;
 use crate::error::{Fault, Then, nonsense, sound};
 use crate::lane::Progress;
 use crate::locate::Locate;
+use crate::pace::REJECTED;
 use crate::question::{Answer, Question};
 use crate::shard::Shard;
 use crate::slots::{Range, ranges};
@@ -34,7 +35,10 @@ pub(crate) struct Cluster {
 struct Shared {
     config: Arc<RedisConfig>,
     seeds: Vec<Address>,
-    map: RwLock<Arc<[Range]>>,
+    /// And how many there were before it.
+    map: RwLock<(Arc<[Range]>, u64)>,
+    /// When it was last found to be so.
+    confirmed: Mutex<Option<std::time::Instant>>,
     shards: Mutex<HashMap<Address, Arc<Shard>>>,
     /// Wakes the reader of the map.
     stale: Notify,
@@ -50,7 +54,8 @@ impl Cluster {
         let shared = Arc::new(Shared {
             config: Arc::clone(config),
             seeds: seeds.to_vec(),
-            map: RwLock::new(Arc::new([])),
+            map: RwLock::new((Arc::new([]), 0)),
+            confirmed: Mutex::default(),
             shards: Mutex::default(),
             stale: Notify::new(),
             maps: watch::Sender::new(0),
@@ -73,7 +78,7 @@ impl Cluster {
 
     /// The primaries, in the order of their first slots, and a number that stands for the map.
     pub(crate) fn primaries(&self) -> (Vec<Arc<Shard>>, u64) {
-        let map = self.shared.map();
+        let (map, number) = self.shared.map();
         let mut addresses: Vec<&Address> = Vec::new();
         for Range { primary, .. } in map.iter() {
             if !addresses.contains(&primary) {
@@ -81,7 +86,12 @@ impl Cluster {
             }
         }
         let shards = addresses.into_iter().map(|address| self.shared.shard_at(address)).collect();
-        (shards, *self.shared.maps.borrow())
+        (shards, number)
+    }
+
+    /// When the primaries were last found to be these.
+    pub(crate) fn confirmed(&self) -> Option<std::time::Instant> {
+        *self.shared.confirmed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why the map could not be read, if it never was.
@@ -123,6 +133,7 @@ impl Cluster {
         progress: &Progress,
         mut replicas: bool,
     ) -> Result<(Answer, Arc<Shard>), Fault> {
+        let mut moved = false;
         loop {
             let answer = if replicas {
                 shard.read(question, progress).await
@@ -137,6 +148,10 @@ impl Cluster {
             match &fault.then {
                 Then::Moved(address) => {
                     self.shared.stale.notify_one();
+                    // Servers that do not agree send us to and fro.
+                    if std::mem::replace(&mut moved, true) {
+                        pause(fault.clone(), progress).await?;
+                    }
                     shard = self.shared.shard_named(address, &shard)?;
                 }
                 Then::Ask(address) => {
@@ -160,12 +175,12 @@ impl Cluster {
 }
 
 impl Shared {
-    fn map(&self) -> Arc<[Range]> {
-        Arc::clone(&self.map.read().unwrap_or_else(PoisonError::into_inner))
+    fn map(&self) -> (Arc<[Range]>, u64) {
+        self.map.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn shard_of(&self, slot: u16) -> Result<Arc<Shard>, Fault> {
-        let map = self.map();
+        let (map, _number) = self.map();
         let at = map.partition_point(|range| range.last < slot);
         if let Some(range) = map.get(at).filter(|range| range.first <= slot) {
             return Ok(self.shard_at(&range.primary));
@@ -199,57 +214,54 @@ impl Shared {
         shard
     }
 
-    /// Reads the map from whoever answers first, of those that are known and then of the seeds.
+    /// Reads the map from whoever answers first, of those that are known and then of the seeds; from
+    /// one that is cut off from the others only if there is no other.
     async fn read_map(&self) -> Result<(), Fault> {
         let known: Vec<Arc<Shard>> = {
             let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
             shards.values().filter(|shard| shard.primary.is_up()).map(Arc::clone).collect()
         };
-        let mut problem = None;
+        let mut rest: Result<Told, Fault> = Err(nonsense());
         for shard in known {
-            match self.read_map_from(&shard).await {
-                Ok(()) => return Ok(()),
-                Err(fault) => problem = problem.or(Some(fault)),
+            match self.told_by(&shard).await {
+                Ok(told) if told.is_ok => return self.learn(told),
+                other => rest = rest.or(other),
             }
         }
         for seed in &self.seeds {
-            match self.read_map_from_seed(seed).await {
-                Ok(()) => return Ok(()),
-                Err(fault) => problem = problem.or(Some(fault)),
+            match self.told_by_seed(seed).await {
+                Ok(told) if told.is_ok => return self.learn(told),
+                other => rest = rest.or(other),
             }
         }
-        Err(problem.unwrap_or_else(nonsense))
+        self.learn(rest?)
     }
 
-    async fn read_map_from(&self, shard: &Shard) -> Result<(), Fault> {
-        let question = Question::new(question(), 0);
-        let progress = Progress::until(Instant::now() + self.config.connect_timeout);
-        let asked = shard.primary.ask(&question, &progress);
-        let answer = within(self.config.connect_timeout, asked).await?;
-        self.learn(answer.value, shard.primary.address().as_ref())
+    async fn told_by(&self, shard: &Shard) -> Result<Told, Fault> {
+        let (since, question) = (std::time::Instant::now(), question());
+        let asked = shard.primary.ask_all(&question);
+        let answers = answered_within(self.config.connect_timeout, asked).await?;
+        Told::read(answers, since, shard.primary.address().as_ref())
     }
 
     /// A seed may be a replica, or know itself by another name.
-    async fn read_map_from_seed(&self, seed: &Address) -> Result<(), Fault> {
-        let login = &self.config.login;
-        let mut connection = dial::bare(&self.config, seed, login).await?;
-        let question = question();
-        let asked = async { sound(connection.send_packed_command(&question).await?) };
-        let answer = within(self.config.connect_timeout, asked).await?;
-        self.learn(answer, Some(seed))
+    async fn told_by_seed(&self, seed: &Address) -> Result<Told, Fault> {
+        let (since, question) = (std::time::Instant::now(), question());
+        let mut connection = dial::bare(&self.config, seed, &self.config.login).await?;
+        let asked =
+            async { Ok(connection.send_packed_commands(&question, 0, question.len()).await?) };
+        let answers = answered_within(self.config.connect_timeout, asked).await?;
+        Told::read(answers, since, Some(seed))
     }
 
-    fn learn(&self, answer: Value, asked: Option<&Address>) -> Result<(), Fault> {
-        let asked = match asked {
-            Some(Address::Tcp(host, _)) => host.as_str(),
-            _ => "127.0.0.1",
-        };
-        let map: Arc<[Range]> = ranges(answer, asked)?.into();
+    fn learn(&self, Told { map, since, .. }: Told) -> Result<(), Fault> {
         if map.is_empty() {
             let detail = "the Cluster serves no slots yet; see CLUSTER INFO";
             return Err(Fault::new(ErrorKind::Unavailable, detail).untouched());
         }
-        if self.map() == map {
+        *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner) = Some(since);
+        let (known, number) = self.map();
+        if known == map {
             return Ok(());
         }
         {
@@ -259,8 +271,8 @@ impl Shared {
         for range in map.iter() {
             let _connecting = self.shard_at(&range.primary);
         }
-        *self.map.write().unwrap_or_else(PoisonError::into_inner) = map;
-        self.maps.send_modify(|maps| *maps += 1);
+        *self.map.write().unwrap_or_else(PoisonError::into_inner) = (map, number + 1);
+        self.maps.send_replace(number + 1);
         Ok(())
     }
 }
@@ -275,13 +287,42 @@ async fn pause(fault: Fault, progress: &Progress) -> Result<(), Fault> {
     Ok(())
 }
 
-fn question() -> Cmd {
-    let mut question = redis::cmd("CLUSTER");
-    question.arg("SLOTS");
+/// What a server says of the Cluster.
+struct Told {
+    map: Arc<[Range]>,
+    /// It was so at some time after this.
+    since: std::time::Instant,
+    /// The server is not cut off from the others.
+    is_ok: bool,
+}
+
+impl Told {
+    /// From the answers to [`question`].
+    fn read(
+        answers: Vec<Value>,
+        since: std::time::Instant,
+        asked: Option<&Address>,
+    ) -> Result<Self, Fault> {
+        let mut answers = answers.into_iter();
+        let mut next = || sound(answers.next().ok_or_else(nonsense)?);
+        let asked = match asked {
+            Some(Address::Tcp(host, _)) => host.as_str(),
+            _ => "127.0.0.1",
+        };
+        let map = ranges(next()?, asked)?.into();
+        let info: String = redis::from_redis_value(next()?).map_err(|_not_text| nonsense())?;
+        let is_ok = info.lines().any(|line| line.trim() == "cluster_state:ok");
+        Ok(Self { map, since, is_ok })
+    }
+}
+
+fn question() -> Pipeline {
+    let mut question = redis::pipe();
+    question.cmd("CLUSTER").arg("SLOTS").cmd("CLUSTER").arg("INFO");
     question
 }
 
-async fn within<T>(
+async fn answered_within<T>(
     time: Duration,
     asked: impl Future<Output = Result<T, Fault>>,
 ) -> Result<T, Fault> {
@@ -297,7 +338,11 @@ async fn keep_reading(shared: Arc<Shared>) {
         if let Some(fault) = &trouble {
             tracing::debug!(cause = fault.detail, "cannot read the map of the Cluster");
         }
+        let rejected = trouble.as_ref().is_some_and(|fault| fault.kind == ErrorKind::Rejected);
         *shared.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        if rejected {
+            tokio::time::sleep(REJECTED).await;
+        }
         tokio::time::sleep(READ_PAUSE).await;
         let _ = tokio::time::timeout(READ_EVERY, shared.stale.notified()).await;
     }

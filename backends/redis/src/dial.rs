@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Pipeline,
     ProtocolVersion, PushInfo, RedisConnectionInfo, Value,
 };
 use socket2::TcpKeepalive;
@@ -213,6 +213,16 @@ pub(crate) fn time(answer: Value) -> Result<u64, Fault> {
     Ok(seconds.saturating_mul(1_000_000).saturating_add(micros))
 }
 
-pub(crate) fn ask_time() -> Cmd {
-    redis::cmd("TIME")
+/// Whether the server still plays its part, and what time it is.
+pub(crate) fn ping() -> Pipeline {
+    let mut ping = redis::pipe();
+    ping.cmd("ROLE").cmd("TIME");
+    ping
+}
+
+/// The answers to [`ping`].
+pub(crate) fn pong(answers: Vec<Value>) -> Result<(Role, u64), Fault> {
+    let mut answers = answers.into_iter();
+    let mut next = || sound(answers.next().ok_or_else(nonsense)?);
+    Ok((role_in(next()?)?, time(next()?)?))
 }

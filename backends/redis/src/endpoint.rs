@@ -17,7 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::clock::{Moment, ServerClock};
 use crate::config::{Acknowledged, Address, RedisConfig};
 use crate::dial::{self, Dialled, Role};
-use crate::error::{Fault, Then, sound};
+use crate::error::{Fault, Then, nonsense, sound};
 use crate::lane::{Lane, Link, Progress, Seat, Traffic};
 use crate::locate::Locate;
 use crate::pace::Pace;
@@ -96,6 +96,10 @@ impl Endpoint {
         progress: &Progress,
     ) -> Result<Answer, Fault> {
         let mut seat = self.shared.seat(question.traffic, question.bytes).await?;
+        if Instant::now() >= progress.deadline {
+            let detail = "the time was up before anything was sent";
+            return Err(Fault::new(ErrorKind::Timeout, detail).untouched());
+        }
         let connection = &mut seat.link.connection;
         let answer = if let Some(command) = question.alone() {
             progress.sending();
@@ -127,11 +131,12 @@ impl Endpoint {
             return Ok(now);
         }
         let asked = std::time::Instant::now();
-        let question = Question::new(dial::ask_time(), 0);
-        let progress = Progress::until(Instant::now());
-        let now_us = dial::time(self.ask(&question, &progress).await?.value)?;
+        let mut question = redis::pipe();
+        question.cmd("TIME");
+        let answer = self.ask_all(&question).await?.into_iter().next();
+        let now_us = dial::time(sound(answer.ok_or_else(nonsense)?)?)?;
         self.shared.clock.learn(now_us, asked);
-        Ok(Moment::exactly(now_us))
+        Ok(self.shared.clock.now().unwrap_or(Moment::exactly(now_us)))
     }
 
     /// Finds out anew which server to ask: this one is not what it was.
@@ -187,14 +192,13 @@ impl Shared {
         }
     }
 
-    /// Of the lanes for this traffic that are up, or else of all that are, the one with the fewest
-    /// bytes under way.
+    /// Of the lanes for this traffic that are up the one with the fewest bytes under way, or else
+    /// any; but a wait for replicas would hold up whoever is behind it.
     fn best(&self, traffic: Traffic) -> Option<(&Lane, Link)> {
         let up = |lane: &&Lane| lane.is_up();
         let suited = self.lanes.iter().filter(|lane| lane.traffic == traffic).filter(up);
-        let lane = suited
-            .min_by_key(|lane| lane.bytes_under_way())
-            .or_else(|| self.lanes.iter().find(up))?;
+        let any = || self.lanes.iter().find(up).filter(|_| traffic != Traffic::Acknowledged);
+        let lane = suited.min_by_key(|lane| lane.bytes_under_way()).or_else(any)?;
         Some((lane, lane.link()?))
     }
 
@@ -224,7 +228,8 @@ impl Shared {
 
     /// Fills the places that have no connection, as long as that works.
     async fn dial_missing(&self, pace: &mut Pace) {
-        while let Some(lane) = self.lanes.iter().find(|lane| !lane.is_up()) {
+        // Each once: a server that drops whoever has just connected must not be stormed.
+        for lane in self.lanes.iter().filter(|lane| !lane.is_up()) {
             if !self.is_up() {
                 self.status.send_replace(Status::Dialling);
             }
@@ -321,14 +326,21 @@ impl Shared {
 
     /// `None` if no answer came in time.
     async fn ping_one(&self, mut link: Link) -> Option<bool> {
-        let (asked, command) = (std::time::Instant::now(), dial::ask_time());
-        let answer = link.connection.send_packed_command(&command);
-        let answer = tokio::time::timeout(PING_EVERY, answer).await.ok()?;
-        let Ok(now_us) = answer.map_err(Fault::from).and_then(sound).and_then(dial::time) else {
-            return Some(false);
-        };
-        self.clock.learn(now_us, asked);
-        Some(true)
+        let (asked, ping) = (std::time::Instant::now(), dial::ping());
+        let answers = link.connection.send_packed_commands(&ping, 0, ping.len());
+        let answers = tokio::time::timeout(PING_EVERY, answers).await.ok()?;
+        match answers.map_err(Fault::from).and_then(dial::pong) {
+            Ok((role, now_us)) if role == self.role => {
+                self.clock.learn(now_us, asked);
+                Some(true)
+            }
+            // It plays another part now, on every connection.
+            Ok(_other) => {
+                self.drop_links(|other| other.address == link.address);
+                Some(false)
+            }
+            Err(_broken) => Some(false),
+        }
     }
 
     /// Looks whether others say that another server is the primary now; if it says so, too, it is.
@@ -362,7 +374,11 @@ async fn keep_dialling(shared: &Shared) {
             shared.dial_missing(&mut pace).await;
         } else {
             shared.is_lost_now();
-            tokio::time::sleep_until(pace.due()).await;
+            tokio::select! {
+                () = tokio::time::sleep_until(pace.due()) => {}
+                // Perhaps the last one that was left.
+                () = shared.broken.notified() => {}
+            }
         }
     }
 }

@@ -112,8 +112,8 @@ fn redirected(kind: ServerErrorKind, error: &RedisError) -> Option<Fault> {
     Some(fault.then(then.unwrap_or(Then::Resolve)))
 }
 
-/// The server's answer was an error with this code; it did nothing. Errors of commands in a script
-/// stand in the text of the script's error.
+/// The server's answer was an error with this code; where the code is known, it did nothing. Errors
+/// of commands in a script stand in the text of the script's error.
 pub(crate) fn answered(code: &str, text: &str) -> Fault {
     let unavailable = |detail: &str| Fault::new(ErrorKind::Unavailable, detail);
     let fault = match code {
@@ -121,8 +121,8 @@ pub(crate) fn answered(code: &str, text: &str) -> Fault {
         "TRYAGAIN" => {
             unavailable("the keys are moving to another server; try again").then(Then::TryAgain)
         }
-        "CLUSTERDOWN" => unavailable("the cluster is down; see CLUSTER INFO").then(Then::Resolve),
-        "MASTERDOWN" => unavailable("the server is cut off from its primary").then(Then::Resolve),
+        "CLUSTERDOWN" => unavailable("the cluster is down; see CLUSTER INFO"),
+        "MASTERDOWN" => unavailable("the server is cut off from its primary"),
         "READONLY" => unavailable("the server is a read-only replica now").then(Then::Resolve),
         "LOADING" => unavailable("the server is loading its data"),
         "MISCONF" => {
@@ -159,11 +159,8 @@ fn in_text(code: &str, text: &str) -> Fault {
     if ["ACL failure", "user executing the script"].iter().any(|part| text.contains(part)) {
         return answered("NOPERM", "");
     }
-    if text.contains("max number of clients") {
-        let detail = "the server has no connection left (maxclients)";
-        return Fault::new(ErrorKind::Busy, detail).untouched();
-    }
-    Fault::new(ErrorKind::Other, format!("the server refused ({code}); see its log")).untouched()
+    // What that is, and whether anything was done before it, is not known.
+    Fault::new(ErrorKind::Other, format!("the server refused ({code}); see its log"))
 }
 
 fn rejected(detail: &str) -> Fault {

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{PushInfo, PushKind, Value};
-use steadfast_backend::{Key, Namespace, Watcher};
+use steadfast_backend::{ErrorKind, Key, Namespace, Watcher};
 use tokio::sync::watch;
 
 use crate::config::{Address, RedisConfig};
 use crate::dial;
 use crate::endpoint::Endpoint;
-use crate::error::{Fault, Outcome, nonsense, sound};
+use crate::error::{Fault, Outcome, sound};
 use crate::router::Router;
 use crate::task::Task;
 
@@ -28,10 +28,13 @@ struct Listener {
     /// What the names of its keys begin with.
     prefix: String,
     watcher: Arc<dyn Watcher>,
-    /// Until when each primary has told everything; `None` while its link is down.
-    told: Mutex<Vec<Option<Instant>>>,
+    router: Arc<Router>,
     all_up: watch::Sender<bool>,
 }
+
+/// Until when each of the present primaries has told everything; `None` while its link is down.
+/// Empty once the primaries are others.
+type Told = Mutex<Vec<Option<Instant>>>;
 
 /// Tells the watcher from when this returns until what it returns is dropped.
 pub(crate) async fn start(
@@ -44,29 +47,32 @@ pub(crate) async fn start(
         config: Arc::clone(config),
         prefix: format!("{}:", namespace.as_str()),
         watcher,
-        told: Mutex::default(),
+        router: Arc::clone(router),
         all_up: watch::Sender::new(false),
     });
     let mut all_up = listener.all_up.subscribe();
-    let task = Task::spawn(listen_to_all(listener, Arc::clone(router)));
-    all_up.wait_for(|up| *up).await.map_err(|_gone| nonsense())?;
+    let task = Task::spawn(listen_to_all(listener));
+    // The task holds the sender, and never ends by itself.
+    let _ = all_up.wait_for(|up| *up).await;
     Ok(task)
 }
 
 /// One link to each primary, and other links when these are others.
-async fn listen_to_all(listener: Arc<Listener>, router: Arc<Router>) {
-    let mut maps = router.maps();
+async fn listen_to_all(listener: Arc<Listener>) {
+    let mut maps = listener.router.maps();
     loop {
         if let Some(maps) = &mut maps {
             maps.mark_unchanged();
         }
-        let (shards, _map) = router.primaries();
-        listener.begin(shards.len());
+        let (shards, _map) = listener.router.primaries();
+        let told = Arc::new(Told::new(vec![None; shards.len()]));
+        listener.watcher.everything();
         let links: Vec<_> = shards
             .into_iter()
             .enumerate()
             .map(|(at, shard)| {
-                Task::spawn(listen(Arc::clone(&listener), at, Arc::clone(&shard.primary)))
+                let (listener, told) = (Arc::clone(&listener), Arc::clone(&told));
+                Task::spawn(async move { listen(&listener, &told, at, &shard.primary).await })
             })
             .collect();
         match &mut maps {
@@ -74,19 +80,21 @@ async fn listen_to_all(listener: Arc<Listener>, router: Arc<Router>) {
             Some(maps) => drop(maps.changed().await),
             None => std::future::pending().await,
         }
+        // Those that are being told this moment must not count as the next ones.
+        told.lock().unwrap_or_else(PoisonError::into_inner).clear();
         drop(links);
     }
 }
 
-async fn listen(listener: Arc<Listener>, at: usize, primary: Arc<Endpoint>) {
+async fn listen(listener: &Listener, told: &Told, at: usize, primary: &Endpoint) {
     loop {
         if let Some(address) = primary.address()
             && let Ok(connection) = listener.link(&address).await
         {
             // What came before it was not told.
             listener.watcher.everything();
-            listener.keep(at, connection, &address, &primary).await;
-            listener.told(at, None);
+            listener.keep(told, at, connection, &address, primary).await;
+            listener.told(told, at, None);
             listener.watcher.everything();
         }
         tokio::time::sleep(PAUSE).await;
@@ -94,11 +102,6 @@ async fn listen(listener: Arc<Listener>, at: usize, primary: Arc<Endpoint>) {
 }
 
 impl Listener {
-    fn begin(&self, primaries: usize) {
-        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = vec![None; primaries];
-        self.watcher.everything();
-    }
-
     /// A link that tells of every change from now on.
     async fn link(&self, address: &Address) -> Outcome<MultiplexedConnection> {
         let watcher = Arc::clone(&self.watcher);
@@ -108,13 +111,17 @@ impl Listener {
         tracking.arg(&["TRACKING", "ON", "BCAST", "PREFIX", &self.prefix]);
         let answer = connection.send_packed_command(&tracking);
         let answer = tokio::time::timeout(ANSWER_WITHIN, answer).await;
-        sound(answer.map_err(|_elapsed| nonsense())?.map_err(Fault::from)?)?;
+        let answer = answer.map_err(|_elapsed| {
+            Fault::new(ErrorKind::Timeout, "the server does not answer").untouched()
+        })?;
+        sound(answer.map_err(Fault::from)?)?;
         Ok(connection)
     }
 
     /// Asks again and again, until the link is lost or the primary is elsewhere.
     async fn keep(
         &self,
+        told: &Told,
         at: usize,
         mut connection: MultiplexedConnection,
         address: &Address,
@@ -133,23 +140,25 @@ impl Listener {
                     return;
                 }
             }
-            self.told(at, Some(asked));
+            self.told(told, at, Some(asked));
             tokio::time::sleep(ASK_EVERY).await;
-            if primary.address().is_some_and(|now| now != *address) {
+            if primary.address().as_ref() != Some(address) {
                 return;
             }
         }
     }
 
-    /// The watcher knows as much as the primary that told the least.
-    fn told(&self, at: usize, until: Option<Instant>) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The watcher knows as much as the primary that told the least, and as long as it was known
+    /// that these are all.
+    fn told(&self, told: &Told, at: usize, until: Option<Instant>) {
+        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(told) = told.get_mut(at) {
             *told = until;
         }
         let all = told.iter().copied().collect::<Option<Vec<_>>>();
         if let Some(least) = all.and_then(|all| all.into_iter().min()) {
-            self.watcher.told_until(least);
+            let confirmed = self.router.confirmed();
+            self.watcher.told_until(confirmed.map_or(least, |confirmed| confirmed.min(least)));
             self.all_up.send_replace(true);
         }
     }

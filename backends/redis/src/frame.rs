@@ -30,6 +30,10 @@ pub(crate) fn entry(frame: Vec<u8>, now: Moment) -> Result<Option<Entry>, Fault>
     let written_us = number(&frame[2..18]).ok_or_else(corrupt)?;
     let version = Version::new(written_us).ok_or_else(corrupt)?;
     let deadline_ms = number(&frame[18..HEAD_LEN]).ok_or_else(corrupt)?;
+    // A replica may still show what its primary no longer does.
+    if deadline_ms > 0 && now.earliest_us > deadline_ms.saturating_add(1).saturating_mul(1_000) {
+        return Ok(None);
+    }
     let left = |deadline_us: u64| Duration::from_micros(deadline_us.saturating_sub(now.latest_us));
     Ok(Some(Entry {
         value: Bytes::from(frame).slice(HEAD_LEN..),

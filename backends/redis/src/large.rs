@@ -28,9 +28,12 @@ impl LargeKeys {
 
     /// The value under the key has this many bytes now.
     pub(crate) fn note(&self, key: &Key, value_bytes: usize) {
+        let hash = self.hasher.hash_one(key);
+        let slot = self.slot(hash);
         if value_bytes > BULK {
-            let hash = self.hasher.hash_one(key);
-            self.slot(hash).store(hash, Ordering::Relaxed);
+            slot.store(hash, Ordering::Relaxed);
+        } else if slot.load(Ordering::Relaxed) == hash {
+            slot.store(0, Ordering::Relaxed);
         }
     }
 

@@ -27,6 +27,9 @@
 //! the mark of a deleted entry stays for ten minutes. A key that expired leaves no mark, so there it
 //! takes that the server's clock is not set back by more than the entry lived.
 //!
+//! A scan of a Cluster whose slots move may miss keys that moved from a server that was yet to be
+//! listed to one that had been; it fails as `Contended` where it can tell.
+//!
 //! Ages and times to live that a read tells are the server's time as it was when it last told it,
 //! carried on by the local monotonic clock: within a trip's time of the truth, and rounded to the
 //! safe side. Those that a refused write tells are exact.
@@ -34,15 +37,17 @@
 //! # When the servers fail
 //!
 //! Every call ends within [`timeout`](RedisConfig::timeout). While there is no connection, calls
-//! fail at once as `Unavailable`; there is one attempt to connect at a time, after a pause of up
-//! to half a second. A link that breaks without a word is noticed within 1.5 seconds. A write whose
-//! answer did not come is [ambiguous](steadfast_backend::Error::is_ambiguous); one that was never
-//! sent, or that the server refused, is not.
+//! wait for an attempt that is under way, and fail at once as `Unavailable` in the pause of up to
+//! half a second after it; there is one attempt at a time. A link that breaks without a word is noticed within 1.5 seconds. A write whose
+//! answer did not come is [ambiguous](steadfast_backend::Error::is_ambiguous); one that the
+//! server refused, or for which there was no connection, is not.
 //!
 //! # What the servers must allow
 //!
 //! Redis 6.2 or Valkey 7.2 or later, and a user with the commands of the table and those that the
-//! script uses (`GETRANGE SET SETRANGE PEXPIRE PEXPIREAT PERSIST TIME`), `ROLE`, `SCRIPT LOAD`, and for
+//! script uses (`GETRANGE SET SETRANGE PEXPIRE PEXPIREAT PERSIST TIME`), `ROLE`, `SCRIPT LOAD`,
+//! `PING`, on a Cluster `ASKING`, `READONLY`, `CLUSTER SLOTS` and `INFO`, for `durability` `WAIT` and
+//! `WAITAOF`, and for
 //! [`watch`](steadfast_backend::Backend::watch) `CLIENT TRACKING`. Set `maxmemory-policy noeviction`:
 //! with another policy, a full server ends sessions and forgets idempotency keys; `check` warns.
 //!

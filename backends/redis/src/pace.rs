@@ -10,7 +10,7 @@ const FIRST: Duration = Duration::from_millis(50);
 /// Short enough that a server that is back is in use again within two seconds.
 const LONGEST: Duration = Duration::from_millis(500);
 /// A wrong password does not become right by being repeated, and may lock the account.
-const REJECTED: Duration = Duration::from_secs(5);
+pub(crate) const REJECTED: Duration = Duration::from_secs(5);
 /// A connection that lived for less is counted as one more failure.
 const SETTLED: Duration = Duration::from_secs(5);
 

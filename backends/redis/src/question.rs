@@ -95,20 +95,40 @@ impl Question {
         let value = sound(answers.next().ok_or_else(nonsense)?)?;
         let confirmed = match self.by {
             Acknowledged::ByPrimary => true,
-            by => confirms(by, sound(answers.next().ok_or_else(nonsense)?)?)?,
+            // The change is made, whatever keeps the wait from its answer: a server that is no
+            // primary any more breaks it off.
+            by => answers.next().is_some_and(|answer| confirms(by, &answer)),
         };
         Ok(Answer { value, confirmed })
     }
 }
 
-fn confirms(by: Acknowledged, answer: Value) -> Result<bool, Fault> {
-    Ok(match (by, answer) {
-        (Acknowledged::ByPrimary, _) => true,
-        (Acknowledged::ByReplicas(wanted), Value::Int(count)) => count >= i64::from(wanted),
+fn confirms(by: Acknowledged, answer: &Value) -> bool {
+    match (by, answer) {
+        (Acknowledged::ByReplicas(wanted), Value::Int(count)) => *count >= i64::from(wanted),
         (Acknowledged::OnDisk { replicas }, Value::Array(counts)) => match &counts[..] {
             [Value::Int(own), Value::Int(others)] => *own >= 1 && *others >= i64::from(replicas),
-            _ => return Err(nonsense()),
+            _ => false,
         },
-        _ => return Err(nonsense()),
-    })
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_that_is_broken_off_leaves_a_change_that_is_made_and_not_confirmed() {
+        let question = Question::new(redis::cmd("EVALSHA"), 0);
+        let question = question.acknowledged(Acknowledged::ByReplicas(1));
+        // `UNBLOCKED force unblock`, when the server becomes a replica.
+        let answers = vec![Value::Okay, Value::SimpleString("UNBLOCKED".to_owned())];
+        let answer = question.answered(answers).unwrap();
+        assert!(!answer.confirmed);
+        let answer = question.answered(vec![Value::Okay, Value::Int(1)]).unwrap();
+        assert!(answer.confirmed);
+        let answer = question.answered(vec![Value::Okay, Value::Int(0)]).unwrap();
+        assert!(!answer.confirmed);
+    }
 }

@@ -100,6 +100,14 @@ impl Router {
         }
     }
 
+    /// When the primaries were last found to be these; `None` if they are always the same.
+    pub(crate) fn confirmed(&self) -> Option<std::time::Instant> {
+        match self {
+            Self::One(_) => None,
+            Self::Many(cluster) => cluster.confirmed(),
+        }
+    }
+
     /// Gives up all connections.
     pub(crate) fn close(&self) {
         match self {

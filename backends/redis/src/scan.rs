@@ -16,6 +16,8 @@ struct Place {
     /// The servers as they were when it began.
     map: u64,
     server: usize,
+    /// The life of the server: its cursor means nothing to the next one. Empty at its first page.
+    run: String,
     /// The server's own cursor; it may be any 64 bits.
     cursor: u64,
 }
@@ -24,13 +26,10 @@ struct Place {
 pub(crate) async fn page(router: &Router, request: &ScanRequest) -> Outcome<ScanPage> {
     let (servers, map) = router.primaries();
     let place = match &request.after {
-        None => Place { map, server: 0, cursor: 0 },
+        None => Place { map, server: 0, run: String::new(), cursor: 0 },
         Some(cursor) => Place::read(cursor)?,
     };
-    let server = servers.get(place.server).filter(|_| place.map == map).ok_or_else(|| {
-        let detail = "the servers of the Cluster changed since the scan began; begin it anew";
-        Fault::new(ErrorKind::Contended, detail)
-    })?;
+    let server = servers.get(place.server).filter(|_| place.map == map).ok_or_else(stale)?;
     let count = request.limit.get().clamp(*LOOKED_AT.start(), *LOOKED_AT.end());
     let mut question = redis::pipe();
     question
@@ -40,9 +39,15 @@ pub(crate) async fn page(router: &Router, request: &ScanRequest) -> Outcome<Scan
         // No character of a namespace means anything in a pattern.
         .arg(format!("{}:*", request.namespace.as_str()))
         .arg("COUNT")
-        .arg(count);
+        .arg(count)
+        .cmd("INFO")
+        .arg("server");
     let mut answers = server.primary.ask_all(&question).await?.into_iter();
     let (cursor, names) = listed(sound(answers.next().ok_or_else(nonsense)?)?)?;
+    let run = run_in(&sound(answers.next().ok_or_else(nonsense)?)?)?;
+    if !place.run.is_empty() && place.run != run {
+        return Err(stale());
+    }
     let keys = names.into_iter().filter_map(|name| {
         let key = Key::parse(&String::from_utf8(name).ok()?).ok()?;
         request.namespace.contains(&key).then_some(key)
@@ -50,8 +55,8 @@ pub(crate) async fn page(router: &Router, request: &ScanRequest) -> Outcome<Scan
     let keys = only_live(server, keys.collect()).await?;
     let next = match cursor {
         0 if place.server + 1 == servers.len() => None,
-        0 => Some(Place { map, server: place.server + 1, cursor: 0 }),
-        cursor => Some(Place { cursor, ..place }),
+        0 => Some(Place { map, server: place.server + 1, run: String::new(), cursor: 0 }),
+        cursor => Some(Place { run, cursor, ..place }),
     };
     Ok(ScanPage { keys, next: next.map(|place| place.cursor()) })
 }
@@ -66,16 +71,26 @@ async fn only_live(server: &crate::shard::Shard, keys: Vec<Key>) -> Outcome<Vec<
         questions.cmd("GETRANGE").arg(key.as_str()).arg(0).arg(LIVE.len() - 1);
     }
     let marks = server.primary.ask_all(&questions).await?;
-    let live = |mark: Value| match mark {
+    let live = |mark: &Value| match mark {
         Value::BulkString(mark) => mark == LIVE,
         // It is on its way to another server, and may be live.
         _ => true,
     };
-    Ok(keys.into_iter().zip(marks).filter(|(_, mark)| live(mark.clone())).map(first).collect())
+    let marked = keys.into_iter().zip(&marks);
+    Ok(marked.filter_map(|(key, mark)| live(mark).then_some(key)).collect())
 }
 
-fn first<A, B>((first, _second): (A, B)) -> A {
-    first
+fn stale() -> Fault {
+    let detail = "a server was replaced or started again since the scan began; begin it anew";
+    Fault::new(ErrorKind::Contended, detail)
+}
+
+/// What tells one life of a server from the next.
+fn run_in(info: &Value) -> Outcome<String> {
+    let Value::BulkString(info) = info else { return Err(nonsense()) };
+    let info = String::from_utf8_lossy(info);
+    let run = info.lines().find_map(|line| line.trim().strip_prefix("run_id:"));
+    run.map(str::to_owned).ok_or_else(nonsense)
 }
 
 fn listed(answer: Value) -> Outcome<(u64, Vec<Vec<u8>>)> {
@@ -84,18 +99,17 @@ fn listed(answer: Value) -> Outcome<(u64, Vec<Vec<u8>>)> {
 
 impl Place {
     fn cursor(&self) -> Cursor {
-        Cursor(Bytes::from(format!("{} {} {}", self.map, self.server, self.cursor)))
+        Cursor(Bytes::from(format!("{} {} {} {}", self.map, self.server, self.cursor, self.run)))
     }
 
     fn read(cursor: &Cursor) -> Outcome<Self> {
         let text = std::str::from_utf8(&cursor.0).unwrap_or_default();
-        let mut numbers = text.split(' ').map(str::parse::<u64>);
-        match (numbers.next(), numbers.next(), numbers.next(), numbers.next()) {
-            (Some(Ok(map)), Some(Ok(server)), Some(Ok(cursor)), None) => {
-                let server = usize::try_from(server).unwrap_or(usize::MAX);
-                Ok(Self { map, server, cursor })
-            }
-            _ => Err(Fault::new(ErrorKind::Invalid, "this cursor is not of this backend")),
+        let parts: Vec<_> = text.split(' ').collect();
+        if let [map, server, cursor, run] = parts[..]
+            && let (Ok(map), Ok(server), Ok(cursor)) = (map.parse(), server.parse(), cursor.parse())
+        {
+            return Ok(Self { map, server, run: run.to_owned(), cursor });
         }
+        Err(Fault::new(ErrorKind::Invalid, "this cursor is not of this backend"))
     }
 }

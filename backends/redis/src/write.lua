@@ -22,8 +22,8 @@ local now = string.format('%.0f', now_us)
 
 -- Version if live, last version, error.
 local function look(key)
-  local head = redis.pcall('GETRANGE', key, 0, HEAD - 1)
-  if type(head) == 'table' then return nil, 0, 'CORRUPT not a string' end
+  local head = redis.pcall('GETRANGE', key, '0', '31')
+  if type(head) == 'table' then return nil, 0, head.err end
   if head == '' then return nil, 0 end
   local version = tonumber(string.sub(head, 3, 18))
   local mark = string.sub(head, 1, 2)

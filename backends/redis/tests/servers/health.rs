@@ -71,3 +71,26 @@ async fn a_primary_that_became_a_replica_is_not_healthy() {
     eventually("it is used again", async || backend.write(Write::put(key("k"), "v")).await.is_ok())
         .await;
 }
+
+#[tokio::test]
+async fn a_primary_that_became_a_replica_is_not_read_from_for_long() {
+    let (server, other) = (RedisServer::start().unwrap(), RedisServer::start().unwrap());
+    let mut config = config(&server);
+    config.timeout = Duration::from_millis(500);
+    let backend = RedisBackend::connect(config).await.unwrap();
+    let port = other.port().to_string();
+    server.command(&["REPLICAOF", "127.0.0.1", &port]).unwrap();
+    eventually("reads fail", async || backend.get(&key("k")).await.is_err()).await;
+    // And go on failing: what it shows is somebody else's data, or old.
+    assert_eq!(backend.get(&key("k")).await.unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn waiting_for_a_disk_that_the_server_does_not_write_to_is_refused_at_the_start() {
+    let server = RedisServer::start().unwrap();
+    let mut config = config(&server);
+    config.durability = steadfast_redis::Acknowledged::OnDisk { replicas: 0 };
+    let error = RedisBackend::connect(config).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config, "{error:?}");
+    assert!(error.to_string().contains("appendonly"), "{error}");
+}

@@ -5,6 +5,7 @@ mod connecting;
 mod feed;
 mod health;
 mod replicas;
+mod scans;
 mod trips;
 mod versions;
 
