@@ -90,6 +90,10 @@ impl RedisConfig {
         if self.queue_len_max == 0 {
             return wrong("the queue must have room for one request at least");
         }
+        #[cfg(feature = "tls")]
+        if self.tls.as_ref().is_some_and(|tls| !tls.is_pem()) {
+            return wrong("a certificate or key is not PEM; it begins with -----BEGIN");
+        }
         if matches!(self.durability, Acknowledged::ByReplicas(0)) {
             return wrong("waiting for 0 replicas is no waiting; leave the durability out");
         }
@@ -175,6 +179,15 @@ pub struct Tls {
     pub roots_pem: Option<Vec<u8>>,
     /// The client's certificate and key, in PEM, for servers that ask for one.
     pub client_pem: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+#[cfg(feature = "tls")]
+impl Tls {
+    fn is_pem(&self) -> bool {
+        let client = self.client_pem.iter().flat_map(|(certificate, key)| [certificate, key]);
+        let mut parts = self.roots_pem.iter().chain(client);
+        parts.all(|pem| pem.windows(11).any(|window| window == b"-----BEGIN "))
+    }
 }
 
 #[cfg(feature = "tls")]

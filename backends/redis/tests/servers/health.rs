@@ -94,3 +94,18 @@ async fn waiting_for_a_disk_that_the_server_does_not_write_to_is_refused_at_the_
     assert_eq!(error.kind(), ErrorKind::Config, "{error:?}");
     assert!(error.to_string().contains("appendonly"), "{error}");
 }
+
+#[tokio::test]
+async fn writes_wait_for_the_disk_where_the_server_can_tell() {
+    let server = RedisServer::builder().persist().start().unwrap();
+    let mut config = config(&server);
+    config.durability = steadfast_redis::Acknowledged::OnDisk { replicas: 0 };
+    let connected = RedisBackend::connect(config).await;
+    if server.command(&["COMMAND", "INFO", "WAITAOF"]).unwrap().contains("waitaof") {
+        let backend = connected.unwrap();
+        assert!(backend.write(Write::put(key("k"), "v")).await.unwrap().is_applied());
+        assert!(server.calls("waitaof").unwrap() >= 2);
+    } else {
+        assert_eq!(connected.unwrap_err().kind(), ErrorKind::Config);
+    }
+}

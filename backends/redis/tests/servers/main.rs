@@ -6,6 +6,8 @@ mod feed;
 mod health;
 mod replicas;
 mod scans;
+#[cfg(feature = "tls")]
+mod tls;
 mod trips;
 mod versions;
 
