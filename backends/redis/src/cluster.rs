@@ -214,8 +214,8 @@ impl Shared {
         shard
     }
 
-    /// Reads the map from whoever answers first, of those that are known and then of the seeds; from
-    /// one that is cut off from the others only if there is no other.
+    /// Reads the map from whoever answers first, of those that are known and then of the seeds;
+    /// from one that is cut off from the others only if there is no other.
     async fn read_map(&self) -> Result<(), Fault> {
         let known: Vec<Arc<Shard>> = {
             let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
