@@ -24,6 +24,7 @@ mod error;
 mod key;
 mod scan;
 mod ttl;
+mod url;
 mod watch;
 mod write;
 
@@ -38,5 +39,6 @@ pub use error::{Error, ErrorKind, Result, Retry};
 pub use key::{Group, Key, Namespace};
 pub use scan::{Cursor, ScanPage, ScanRequest};
 pub use ttl::Ttl;
+pub use url::StoreUrl;
 pub use watch::{Watch, Watcher};
 pub use write::{Condition, Transacted, Write, Written};
