@@ -36,7 +36,7 @@ pub struct RedisConfig {
     /// one of their own. Two unless set.
     pub lanes: usize,
     /// How many requests may be under way on one connection; the next one is
-    /// [`Busy`](ErrorKind::Busy). 4096 unless set.
+    /// [`Busy`](ErrorKind::Busy). 1 to 65536; 4096 unless set.
     pub queue_len_max: usize,
     /// What a write waits for.
     pub durability: Acknowledged,
@@ -87,8 +87,16 @@ impl RedisConfig {
         if !(1..=64).contains(&self.lanes) {
             return wrong("the number of lanes is 1 to 64");
         }
-        if self.queue_len_max == 0 {
-            return wrong("the queue must have room for one request at least");
+        if !(1..=QUEUE_LEN_MAX as usize).contains(&self.queue_len_max) {
+            return wrong("the queue has room for 1 to 65536 requests");
+        }
+        let is_lame = |login: &Login| login.username.is_some() && login.password.is_none();
+        if is_lame(&self.login)
+            || matches!(&self.servers, Servers::Sentinel { login, .. } if is_lame(login))
+        {
+            return wrong(
+                "a user name needs a password; a password alone is that of the default user",
+            );
         }
         #[cfg(feature = "tls")]
         if self.tls.as_ref().is_some_and(|tls| !tls.is_pem()) {
@@ -100,6 +108,8 @@ impl RedisConfig {
         Ok(())
     }
 }
+
+pub(crate) const QUEUE_LEN_MAX: u32 = 65_536;
 
 /// Which servers keep the data.
 #[derive(Clone, Debug, PartialEq, Eq)]

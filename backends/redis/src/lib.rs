@@ -2,11 +2,11 @@
 //!
 //! ```no_run
 //! use steadfast_backend::Backend;
-//! use steadfast_redis::{Address, RedisBackend, RedisConfig, Servers};
+//! use steadfast_redis::{RedisBackend, RedisConfig};
 //!
 //! # async fn example() -> steadfast_backend::Result<()> {
-//! let servers = Servers::Single(Address::tcp("127.0.0.1", 6379));
-//! let backend = RedisBackend::connect(RedisConfig::new(servers)).await?;
+//! let config: RedisConfig = "redis://127.0.0.1:6379?timeout=500ms".parse()?;
+//! let backend = RedisBackend::connect(config).await?;
 //! println!("{:?}", backend.check().await?);
 //! # Ok(())
 //! # }
@@ -80,6 +80,7 @@ mod script;
 mod shard;
 mod slots;
 mod task;
+mod url;
 
 pub use backend::RedisBackend;
 #[cfg(feature = "tls")]
