@@ -3,10 +3,10 @@ use std::time::Duration;
 use steadfast_backend::{Error, ErrorKind, Result};
 
 /// Each unit of weight costs every call a hash of its key.
-const WEIGHT_MAX: u32 = 100;
+pub(crate) const WEIGHT_MAX: u32 = 100;
 const TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
-const CONNECTIONS_MAX: usize = 65_535;
-const DEFAULT_PORT: u16 = 11_211;
+pub(crate) const CONNECTIONS_MAX: u32 = 65_535;
+pub(crate) const DEFAULT_PORT: u16 = 11_211;
 
 /// Which servers a [`MemcachedBackend`](crate::MemcachedBackend) uses, and how. An address turns
 /// into one.
@@ -41,8 +41,11 @@ impl MemcachedConfig {
     /// The text is what decides which keys live there, not what it resolves to: write it alike on
     /// every node, and keep it when the machine behind it is replaced.
     pub fn new(address: impl Into<String>) -> Self {
-        let config = Self { servers: Vec::new(), timeout: Duration::from_secs(1), connections: 16 };
-        config.server(address)
+        Self::without_servers().server(address)
+    }
+
+    pub(crate) fn without_servers() -> Self {
+        Self { servers: Vec::new(), timeout: Duration::from_secs(1), connections: 16 }
     }
 
     /// One more server. Adding or removing one moves only the keys that come to it or leave it.
@@ -92,7 +95,7 @@ impl MemcachedConfig {
             let timeout = self.timeout;
             return wrong(format!("a timeout is up to an hour and not zero, not {timeout:?}"));
         }
-        if !(1..=CONNECTIONS_MAX).contains(&self.connections) {
+        if !(1..=CONNECTIONS_MAX as usize).contains(&self.connections) {
             let detail = format!(
                 "a server gets 1 to {CONNECTIONS_MAX} connections, not {}",
                 self.connections

@@ -124,6 +124,7 @@ mod read;
 mod record;
 mod router;
 mod server;
+mod url;
 mod write;
 
 pub use backend::MemcachedBackend;
