@@ -1,7 +1,7 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use crate::backend::{Error, ErrorKind, Result, Ttl};
+use crate::backend::{Error, ErrorKind, Result, Transactions, Ttl};
 use crate::{State, Store};
 
 use super::event::Listener;
@@ -119,8 +119,12 @@ impl<T: State> SessionsBuilder<T> {
     /// sessions that the backend cannot hold.
     pub fn build(self) -> Result<Sessions<T>> {
         let capabilities = &self.store.info().capabilities;
-        // The whole list is asked for at once; beside evictions, four records change together.
-        let listed_max = capabilities.batch_len_max.saturating_sub(4);
+        let listed_max = match capabilities.transactions {
+            // Each record changes alone, so no batch bounds the list.
+            Transactions::None => LISTED_MAX,
+            // Beside evictions, four records change together.
+            _ => capabilities.batch_len_max.saturating_sub(4),
+        };
         if !(1..=listed_max).contains(&self.per_principal_max) {
             let detail = format!("a principal may have 1 to {listed_max} sessions on this backend");
             return Err(Error::new(ErrorKind::Invalid, detail));
@@ -144,3 +148,6 @@ impl<T: State> SessionsBuilder<T> {
         })
     }
 }
+
+/// What the backends with transactions allow.
+const LISTED_MAX: usize = 1_020;
