@@ -30,7 +30,7 @@ impl State for Counter {
 fn backends(runtime: &Runtime, dir: &std::path::Path) -> Vec<Arc<dyn Backend>> {
     let path = dir.display();
     let urls = ["memory:".to_owned(), format!("redb:{path}/redb"), format!("sled:{path}/sled")];
-    urls.iter().map(|url| runtime.block_on(steadfast::connect(url)).unwrap()).collect()
+    urls.iter().map(|url| runtime.block_on(steadfast::connect(url)).unwrap().backend).collect()
 }
 
 fn key(task: u64) -> Key {

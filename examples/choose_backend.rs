@@ -2,6 +2,7 @@
 //!
 //! `cargo run --example choose_backend -- memory:`
 //! `cargo run --example choose_backend --features redb -- redb:/tmp/steadfast-example.redb`
+//! `cargo run --example choose_backend --features redis -- redis://127.0.0.1/1?timeout=250ms`
 
 use serde::{Deserialize, Serialize};
 use steadfast::backend::Group;

@@ -19,17 +19,23 @@ pub mod token;
 pub use steadfast_backend as backend;
 pub use steadfast_backend::{Error, ErrorKind, Result};
 
+/// The Memcached engine.
+#[cfg(feature = "memcached")]
+pub use steadfast_memcached as memcached;
 /// The in-process engine.
 #[cfg(feature = "memory")]
 pub use steadfast_memory as memory;
 /// The durable embedded engine.
 #[cfg(feature = "redb")]
 pub use steadfast_redb as redb;
+/// The Redis and Valkey engine.
+#[cfg(feature = "redis")]
+pub use steadfast_redis as redis;
 /// The sled engine.
 #[cfg(feature = "sled")]
 pub use steadfast_sled as sled;
 
-pub use connect::connect;
+pub use connect::{Connected, connect};
 pub use idempotency::Idempotency;
 pub use principal::Principal;
 pub use schema::State;

@@ -120,13 +120,48 @@ async fn bad_lifetimes_and_oversize_values_are_typed_errors() {
 
 #[tokio::test]
 async fn a_url_that_cannot_be_opened_says_what_can() {
-    for url in
-        ["", "memory", "memory:x", "redb:", "sled:", "redis://host", "ftp:x", "MEMORY:", "redb://x"]
-    {
+    for (url, word) in [
+        ("", "memory:"),
+        ("memory", "memory:"),
+        ("ftp:x", "memory:"),
+        ("MEMORY:", "memory:"),
+        ("memory+x:", "memory:"),
+        ("memory:x", "memory:"),
+        ("memory:?pool=3", "the option pool; memory takes namespace"),
+        ("memory:?namespace=", "1 to 40"),
+        ("memory:?namespace=a%20b", "1 to 40"),
+    ] {
         let error = steadfast::connect(url).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{url}");
-        assert!(error.to_string().contains("memory:"), "{error}");
+        assert!(error.to_string().contains(word), "{url}: {error}");
     }
-    let error = steadfast::connect("memory:?pool=3").await.unwrap_err();
-    assert!(error.to_string().contains("pool"), "{error}");
+    // Without its feature a store is named with it, else with the form of its URLs.
+    for (url, word) in [
+        ("redb:", "redb:PATH"),
+        ("redb://x", "redb:PATH"),
+        ("redb:x?cache=1", "the option cache"),
+        ("sled:", "sled:PATH"),
+        ("redis:", "redis://HOST"),
+        ("redis://h?pool=3", "the option pool"),
+        ("rediss://h?tls_cert=/x", "tls_cert"),
+        ("valkey-cluster://h/1", "database 0"),
+        ("memcached:h", "memcached://HOST"),
+        ("memcached://h?lanes=2", "the option lanes"),
+    ] {
+        let error = steadfast::connect(url).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{url}");
+        let told = error.to_string();
+        assert!(told.contains(word) || told.contains("needs the cargo feature"), "{url}: {error}");
+    }
+}
+
+/// What the operator says in the URL goes before what the code says.
+#[tokio::test]
+async fn a_url_may_decide_the_namespace() {
+    let opened = steadfast::connect("memory:?namespace=theirs").await.unwrap();
+    let key = |store: &Store| store.key("profile", &Group::new("ada").unwrap(), "main").unwrap();
+    let theirs = Store::builder(opened.clone()).namespace("ours").build().unwrap();
+    assert!(key(&theirs).as_str().starts_with("theirs:v1:"));
+    let ours = Store::builder(opened.backend).namespace("ours").build().unwrap();
+    assert!(key(&ours).as_str().starts_with("ours:v1:"));
 }

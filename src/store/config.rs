@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use crate::State;
-use crate::backend::{Backend, Error, ErrorKind, Namespace, Result};
+use crate::backend::{Error, ErrorKind, Namespace, Result};
+use crate::connect::Connected;
 use crate::schema::Floors;
 
 #[cfg(feature = "encrypt")]
@@ -12,7 +13,7 @@ use super::{Codec, Store};
 /// Settings of a [`Store`].
 #[derive(Debug)]
 pub struct StoreBuilder {
-    backend: Arc<dyn Backend>,
+    connected: Connected,
     namespace: String,
     codec: Codec,
     #[cfg(feature = "encrypt")]
@@ -23,9 +24,9 @@ pub struct StoreBuilder {
 }
 
 impl StoreBuilder {
-    pub(super) fn new(backend: Arc<dyn Backend>) -> Self {
+    pub(super) fn new(connected: Connected) -> Self {
         Self {
-            backend,
+            connected,
             namespace: "app".to_owned(),
             codec: Codec::default(),
             #[cfg(feature = "encrypt")]
@@ -35,7 +36,8 @@ impl StoreBuilder {
         }
     }
 
-    /// What all keys start with, `app` by default. Give each service on a shared store its own.
+    /// What all keys start with, `app` by default. Give each service on a shared store its own. The
+    /// option `namespace` in the URL of [`connect`](crate::connect) goes before this.
     #[must_use]
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
@@ -77,7 +79,9 @@ impl StoreBuilder {
     /// [`ErrorKind::Invalid`] if the namespace is not 1 to 40 characters of `[A-Za-z0-9._:-]`, for
     /// a write floor that is not a version up to its type's own, or for two keys of one id.
     pub fn build(self) -> Result<Store> {
-        if self.namespace.len() > NAMESPACE_LEN_MAX {
+        let Connected { backend, namespace } = self.connected;
+        let namespace = namespace.unwrap_or(self.namespace);
+        if namespace.len() > NAMESPACE_LEN_MAX {
             let detail = format!("a store's namespace has 1 to {NAMESPACE_LEN_MAX} characters");
             return Err(Error::new(ErrorKind::Invalid, detail));
         }
@@ -91,9 +95,9 @@ impl StoreBuilder {
                           not be read; give each key an id of its own";
             return Err(Error::new(ErrorKind::Invalid, detail));
         }
-        let namespace = Namespace::new(&self.namespace)?.child("v1")?;
+        let namespace = Namespace::new(&namespace)?.child("v1")?;
         Ok(Store(Arc::new(Inner {
-            backend: self.backend,
+            backend,
             namespace,
             codec: self.codec,
             #[cfg(feature = "encrypt")]
@@ -105,4 +109,9 @@ impl StoreBuilder {
 }
 
 /// Leaves room for `:v1:KIND` in a backend namespace.
-const NAMESPACE_LEN_MAX: usize = 40;
+pub(crate) const NAMESPACE_LEN_MAX: usize = 40;
+
+/// Whether this can be what all keys start with.
+pub(crate) fn is_namespace(text: &str) -> bool {
+    text.len() <= NAMESPACE_LEN_MAX && Namespace::new(text).is_ok()
+}

@@ -8,6 +8,7 @@ use crate::backend::{
     Backend, BackendInfo, Entry, Error, ErrorKind, Group, Health, Key, Namespace, Result,
     Transacted, Write, Written,
 };
+use crate::connect::Connected;
 use crate::schema::Floors;
 
 #[cfg(feature = "encrypt")]
@@ -63,9 +64,9 @@ pub(super) struct Inner {
 pub(super) const TURNS: usize = 32;
 
 impl Store {
-    /// Starts from a backend, for instance of [`connect`](crate::connect).
-    pub fn builder(backend: Arc<dyn Backend>) -> StoreBuilder {
-        StoreBuilder::new(backend)
+    /// Starts from what [`connect`](crate::connect) opened, or from any backend in an [`Arc`].
+    pub fn builder(backend: impl Into<Connected>) -> StoreBuilder {
+        StoreBuilder::new(backend.into())
     }
 
     /// The name and capabilities of the backend.

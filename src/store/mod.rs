@@ -16,6 +16,7 @@ mod update;
 
 pub use codec::Codec;
 pub use config::StoreBuilder;
+pub(crate) use config::{NAMESPACE_LEN_MAX, is_namespace};
 pub(crate) use envelope::Limit;
 pub use handle::Store;
 pub use record::Record;

@@ -1,7 +1,7 @@
 //! What is a line of text.
 
 use steadfast::ErrorKind;
-use steadfast::backend::{Group, Key, Namespace};
+use steadfast::backend::{Group, Key, Namespace, StoreUrl};
 use steadfast::session::SessionId;
 
 use super::bounded;
@@ -46,28 +46,43 @@ pub(super) fn check_store_key(input: &[u8]) {
     }
 }
 
+/// The builds that know these would open files, and connections.
+const OPENED: [&str; 6] = ["memcached", "redb", "redis", "sled", "unix", "valkey"];
+
 /// A URL opens the store it names, or is refused without being repeated: it may hold a password.
 pub(super) fn check_url(input: &[u8]) {
     let Ok(url) = std::str::from_utf8(input) else { return };
-    // The builds that know these would open files.
-    if ["redb:", "sled:"].iter().any(|scheme| url.starts_with(scheme)) {
+    if let Ok(mut url) = bounded(input.len(), || url.parse::<StoreUrl>()) {
+        drop((url.servers(1), url.take_number("n", 0..=1), url.take_time("n"), url.finish()));
+    }
+    if OPENED.iter().any(|scheme| url.starts_with(scheme)) {
         return;
     }
     let error = match bounded(input.len(), || block_on(steadfast::connect(url))) {
-        Ok(backend) => {
-            assert_eq!(backend.info().name, "memory");
-            assert_eq!(url.trim_end_matches('&').trim_end_matches('?'), "memory:");
+        Ok(store) => {
+            assert_eq!(store.info().name, "memory");
+            assert!(url.starts_with("memory:?") || url == "memory:");
             return;
         }
         Err(error) => error,
     };
     assert_eq!(error.kind(), ErrorKind::Config);
     // Nothing of the URL is in the message, unless it is the name of an option.
-    let option = url.strip_prefix("memory:?").and_then(|options| {
-        let option = options.split('&').find(|option| !option.is_empty())?;
-        Some(option.split_once('=').map_or("", |(name, _value)| name))
+    let told = error.to_string();
+    let name = told.split("the option ").nth(1).map_or("", |rest| {
+        let plain = |char: char| char.is_ascii_alphanumeric() || "-_".contains(char);
+        &rest[..rest.find(|char| !plain(char)).unwrap_or(rest.len())]
     });
-    let innocent = option.map_or("nowhere:".to_owned(), |name| format!("memory:?{name}=1"));
-    let expected = block_on(steadfast::connect(&innocent)).unwrap_err();
-    assert_eq!(error.to_string(), expected.to_string());
+    let mut options = url.split(['?', '&']).filter_map(|option| option.split_once('='));
+    assert!(name.is_empty() || options.any(|(given, _value)| given == name));
+    let innocent = ["nowhere:", "memory:x", "memory://:", "memory://%@a", "memory:?o"]
+        .into_iter()
+        .chain(["memory:?=1", "memory:?o=1", "memory:?=1&=1", "memory:?o=1&o=1", "memory:?o=%"])
+        .chain(["memory:?namespace=", "memory:?namespace=a&namespace=b"])
+        .map(|url| block_on(steadfast::connect(url)).unwrap_err().to_string());
+    let told = match name {
+        "" | "namespace" => told,
+        name => told.replacen(&format!("the option {name}"), "the option o", 1),
+    };
+    assert!(innocent.into_iter().any(|innocent| innocent == told), "{told}");
 }
