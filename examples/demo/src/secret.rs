@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
+use steadfast::backend::StoreUrl;
 use tempfile::NamedTempFile;
 use tracing::warn;
 
@@ -23,7 +24,7 @@ pub(crate) fn checked(secret: String) -> Result<Vec<u8>, String> {
 /// A random secret, kept beside the data so that tokens survive a restart.
 pub(crate) fn kept_or_random(state_url: &str) -> Result<Vec<u8>, String> {
     let Some(path) = path_beside(state_url) else {
-        warn!("JWT_SECRET is not set: using a random one, which ends with this process");
+        warn!("JWT_SECRET is not set: using a random one, which only this process knows");
         return random();
     };
     warn!(path = %path.display(), "JWT_SECRET is not set: using a random one, kept there");
@@ -34,8 +35,11 @@ pub(crate) fn kept_or_random(state_url: &str) -> Result<Vec<u8>, String> {
 
 /// The folder of an embedded store's data.
 fn path_beside(state_url: &str) -> Option<PathBuf> {
-    let path = state_url.strip_prefix("redb:").or_else(|| state_url.strip_prefix("sled:"))?;
-    let folder = Path::new(path).parent().unwrap_or(Path::new(""));
+    let url: StoreUrl = state_url.parse().ok()?;
+    if !["redb", "sled"].contains(&url.scheme()) {
+        return None;
+    }
+    let folder = Path::new(url.path()).parent().unwrap_or(Path::new(""));
     Some(folder.join("jwt-secret"))
 }
 

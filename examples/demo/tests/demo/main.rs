@@ -6,6 +6,7 @@ mod client;
 mod server;
 
 mod at_once;
+mod replicas;
 mod restart;
 mod routes;
 mod start;

@@ -1,48 +1,113 @@
 //! A running demo, killed when the test ends.
 
+use std::any::Any;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 
+use steadfast_conformance::servers::{MemcachedServer, RedisCluster, RedisServer};
 use tempfile::TempDir;
 
 use crate::client::Client;
 
-/// Runs each test of a file on each store that the demo can be started with here.
+/// Runs each test of a file on each store that the demo can be started with.
 macro_rules! on_every_store {
     ($($test:ident),+ $(,)?) => {
+        $crate::server::on_lasting_stores!($($test),+);
         mod memory {
             $(#[tokio::test]
             async fn $test() {
                 super::$test($crate::server::Home::new("memory:")).await;
             })+
         }
+    };
+}
+pub(crate) use on_every_store;
+
+/// As above, where the state outlives the demo's process.
+macro_rules! on_lasting_stores {
+    ($($test:ident),+ $(,)?) => {
+        mod memcached {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test($crate::server::Home::memcached()).await;
+            })+
+        }
         mod redb {
             $(#[tokio::test]
             async fn $test() {
-                super::$test($crate::server::Home::new("redb:./data/demo.redb")).await;
+                super::$test($crate::server::Home::redb()).await;
+            })+
+        }
+        mod redis {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test($crate::server::Home::redis()).await;
             })+
         }
         mod sled {
             $(#[tokio::test]
             async fn $test() {
-                super::$test($crate::server::Home::new("sled:./data/demo.sled")).await;
+                super::$test($crate::server::Home::sled()).await;
             })+
         }
     };
 }
-pub(crate) use on_every_store;
+pub(crate) use on_lasting_stores;
+
+/// A busy machine is no outage.
+const PATIENCE: &str = "timeout=20s&connect_timeout=20s";
+
+pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// A working directory and the environment that demos are started with in it.
 pub(crate) struct Home {
     dir: Arc<TempDir>,
+    /// The server that keeps the state, where there is one.
+    store: Arc<dyn Any + Send + Sync>,
     env: Vec<(String, String)>,
 }
 
 impl Home {
     pub(crate) fn new(state_url: &str) -> Self {
-        let home = Self { dir: Arc::new(tempfile::tempdir().unwrap()), env: Vec::new() };
-        home.env("STATE_URL", state_url).env("PORT", "0")
+        Self::beside((), state_url)
+    }
+
+    pub(crate) fn redb() -> Self {
+        Self::new("redb:./data/demo.redb")
+    }
+
+    pub(crate) fn sled() -> Self {
+        Self::new("sled:./data/demo.sled")
+    }
+
+    /// A server of the test's own.
+    pub(crate) fn memcached() -> Self {
+        let server = MemcachedServer::start().unwrap();
+        let url = format!("{}?timeout=20s", server.url());
+        Self::beside(server, &url)
+    }
+
+    /// A server of the test's own.
+    pub(crate) fn redis() -> Self {
+        let server = RedisServer::start().unwrap();
+        let url = format!("{}?{PATIENCE}", server.url());
+        Self::beside(server, &url)
+    }
+
+    /// Three servers of the test's own.
+    pub(crate) fn redis_cluster() -> Self {
+        let cluster = RedisCluster::start(3, 0).unwrap();
+        let url = format!("{}?{PATIENCE}", cluster.url());
+        Self::beside(cluster, &url)
+    }
+
+    fn beside(store: impl Any + Send + Sync, state_url: &str) -> Self {
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        let home = Self { dir, store: Arc::new(store), env: Vec::new() };
+        let home = home.env("STATE_URL", state_url).env("PORT", "0");
+        // Beside the data of a server there is no place to keep one.
+        if state_url.contains("://") { home.env("JWT_SECRET", SECRET) } else { home }
     }
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
@@ -60,7 +125,8 @@ impl Home {
             child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
             panic!("the first line is {line:?}; {stderr}");
         };
-        Server { client: Client::new(url), child, _dir: self.dir.clone() }
+        let place = (self.dir.clone(), self.store.clone());
+        Server { client: Client::new(url), child, _place: place }
     }
 
     /// For a start that must fail: what it printed.
@@ -86,8 +152,8 @@ impl Home {
 pub(crate) struct Server {
     pub(crate) client: Client,
     child: Child,
-    /// Its files stay until it ends.
-    _dir: Arc<TempDir>,
+    /// Its files and its store stay until it ends.
+    _place: (Arc<TempDir>, Arc<dyn Any + Send + Sync>),
 }
 
 impl Server {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::server::Home;
+use crate::server::{Home, SECRET};
 
 /// Starts, expects the refusal, and gives its one line.
 fn refusal(home: &Home) -> String {
@@ -34,12 +34,21 @@ fn a_bad_value_names_the_variable_and_what_is_allowed() {
         ("STATE_URL", "carrier-pigeon:canary-coop"),
         ("STATE_URL", "redb:"),
         ("STATE_URL", "redb://./data"),
-        ("STATE_URL", "redis://user:canary-word@127.0.0.1"),
+        ("STATE_URL", "redis://user:canary-word@127.0.0.1?canary%20word=1"),
+        ("STATE_URL", "redis://user:canary-word@127.0.0.1/canary"),
+        ("STATE_URL", "redis://user:canary-word@127.0.0.1:1?timeout=100ms"),
+        ("STATE_URL", "redis-cluster://:canary-word@127.0.0.1:1,127.0.0.1:2?timeout=100ms"),
+        ("STATE_URL", "redis-sentinel://:canary-word@127.0.0.1:1/main?timeout=100ms"),
+        ("STATE_URL", "rediss://:canary-word@127.0.0.1:1?timeout=100ms"),
+        ("STATE_URL", "memcached://user:canary-word@127.0.0.1:1"),
+        ("STATE_URL", "memcached://127.0.0.1:1/canary"),
     ] {
         let line = refusal(&Home::new("memory:").env(name, value));
         assert!(line.contains(name), "{name}={value}: {line}");
         assert!(!line.contains("canary"), "{line}");
-        let helps = ["allowed", "choose", "opens"].iter().any(|word| line.contains(word));
+        let helps =
+            ["allowed", "choose", "opens", "form", "takes", "a number", "check that", "leave"];
+        let helps = helps.iter().any(|word| line.contains(word));
         assert!(helps, "{name}={value}: {line}");
     }
 }
@@ -60,8 +69,7 @@ fn a_bad_data_file_stops_the_start_and_is_kept() {
 
 #[tokio::test]
 async fn a_second_process_on_the_same_file_is_told() {
-    for url in ["redb:./data/demo.redb", "sled:./data/demo"] {
-        let home = Home::new(url);
+    for home in [Home::redb(), Home::sled()] {
         let server = home.start();
         let line = refusal(&home);
         assert!(line.starts_with("STATE_URL: "), "{line}");
@@ -71,8 +79,7 @@ async fn a_second_process_on_the_same_file_is_told() {
 
 #[tokio::test]
 async fn a_given_secret_makes_tokens_good_at_every_replica_and_metrics_can_be_off() {
-    let secret = "0123456789abcdef0123456789abcdef";
-    let home = Home::new("memory:").env("JWT_SECRET", secret).env("ENABLE_METRICS", "false");
+    let home = Home::new("memory:").env("JWT_SECRET", SECRET).env("ENABLE_METRICS", "false");
     let (one, other) = (home.start(), home.start());
     assert_eq!(one.client.get("/metrics").await.status, 404);
     let user = one.client.log_in("alice").await;
