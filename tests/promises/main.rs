@@ -1,6 +1,7 @@
-//! What steadfast promises, one file a promise, each on every local backend.
+//! What steadfast promises, one file a promise, each on every backend.
 //!
-//! Time moves only when a test moves it.
+//! Time moves only when a test moves it, except on servers, which have their own: they run what
+//! moves none, and `real_time`. They are started here, so they have to be installed.
 
 #![cfg(all(feature = "memory", feature = "redb", feature = "sled"))]
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
@@ -25,6 +26,7 @@ mod p09_outage_is_explicit;
 mod p10_nothing_destroyed_unread;
 mod p12_no_secrets_out;
 mod p13_cancel_safe;
+mod real_time;
 mod revoked_tokens;
 mod schema_versions;
 mod sealed_at_rest;

@@ -3,9 +3,15 @@
 use steadfast::backend::Group;
 
 use crate::fault::Faulty;
-use crate::world::{Basket, World, on_every_backend, sessions};
+use crate::world::{Basket, World, on_every_backend, on_servers, sessions};
 
 on_every_backend!(
+    fifty_updates_of_one_session_all_count,
+    fifty_updates_of_one_record_all_count,
+    those_that_lose_a_race_wait_for_their_turn,
+);
+
+on_servers!(
     fifty_updates_of_one_session_all_count,
     fifty_updates_of_one_record_all_count,
     those_that_lose_a_race_wait_for_their_turn,

@@ -5,13 +5,22 @@ use std::sync::Arc;
 use steadfast::session::SessionError;
 
 use crate::fault::Faulty;
-use crate::world::{ABSOLUTE, Basket, IDLE, SECOND, World, alice, on_every_backend, sessions};
+use crate::world::{
+    ABSOLUTE, Basket, IDLE, SECOND, World, alice, on_every_backend, on_servers, sessions,
+};
 
 on_every_backend!(
     a_late_update_of_a_destroyed_session_is_told,
     an_update_that_races_a_logout_does_not_revive,
     revoke_all_ends_every_session_and_no_update_revives_one,
     an_expired_session_stays_expired,
+    signing_in_again_does_not_revive_what_was_revoked,
+);
+
+on_servers!(
+    a_late_update_of_a_destroyed_session_is_told,
+    an_update_that_races_a_logout_does_not_revive,
+    revoke_all_ends_every_session_and_no_update_revives_one,
     signing_in_again_does_not_revive_what_was_revoked,
 );
 

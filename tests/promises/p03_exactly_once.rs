@@ -11,8 +11,8 @@ use steadfast::{Idempotency, Store};
 
 use crate::fault::{Fault, Faulty};
 use crate::world::{
-    Basket, LEASE, Receipt, World, acquired, alice, pay, scope, where_keys_change_alone,
-    where_keys_change_together,
+    Basket, LEASE, Receipt, World, acquired, alice, on_memcached, on_redis, pay, scope,
+    where_keys_change_alone, where_keys_change_together,
 };
 
 where_keys_change_together!(
@@ -26,6 +26,15 @@ where_keys_change_together!(
 );
 
 where_keys_change_alone!(what_cannot_commit_together_is_refused_and_the_claim_stands);
+
+on_redis!(
+    an_effect_and_its_answer_commit_in_one_trip,
+    a_refused_change_leaves_the_claim_and_everything_else,
+    concurrent_executions_all_count_once,
+    a_bad_change_is_an_error_and_changes_nothing,
+);
+
+on_memcached!(what_cannot_commit_together_is_refused_and_the_claim_stands);
 
 fn payments(store: &Store) -> Idempotency<Receipt> {
     Idempotency::builder(store).lease(LEASE).on_lapse(OnLapse::TakeOver).build().unwrap()

@@ -14,7 +14,9 @@ use steadfast::{ErrorKind, Idempotency};
 use tokio::time::{Instant, sleep};
 
 use crate::fault::{Fault, Faulty};
-use crate::world::{LEASE, Receipt, SECOND, World, acquired, alice, on_every_backend, pay, scope};
+use crate::world::{
+    LEASE, Receipt, SECOND, World, acquired, alice, on_every_backend, on_servers, pay, scope,
+};
 
 on_every_backend!(
     work_that_comes_twice_runs_once,
@@ -25,6 +27,17 @@ on_every_backend!(
     a_dropped_call_runs_on,
     keeping_an_answer_is_tried_again,
     work_goes_on_from_its_checkpoint;
+    what_the_work_committed_counts_whatever_comes_after,
+);
+
+on_servers!(
+    work_that_comes_twice_runs_once,
+    of_fifty_at_once_one_executes,
+    what_was_not_executed_frees_its_key,
+    a_dropped_call_runs_on,
+    work_goes_on_from_its_checkpoint;
+    a_failure_or_a_panic_follows_the_policy,
+    keeping_an_answer_is_tried_again,
     what_the_work_committed_counts_whatever_comes_after,
 );
 

@@ -6,7 +6,7 @@ use steadfast::Principal;
 use steadfast::idempotency::{Begin, Completion, Fingerprint, IdempotencyKey, Scope};
 
 use crate::fault::{Fault, Faulty};
-use crate::world::{LEASE, Receipt, World, acquired, on_every_backend, pay, scope};
+use crate::world::{LEASE, Receipt, World, acquired, on_every_backend, on_servers, pay, scope};
 
 on_every_backend!(
     a_completed_key_replays_until_its_retention_ends,
@@ -15,6 +15,12 @@ on_every_backend!(
     another_request_under_the_key_is_told_in_every_state,
     a_key_of_another_scope_is_another_key,
     a_forgotten_key_names_its_effects_anew,
+);
+
+on_servers!(
+    a_lost_reply_to_complete_is_recognised,
+    a_repeated_complete_keeps_the_first_answer,
+    a_key_of_another_scope_is_another_key,
 );
 
 async fn a_completed_key_replays_until_its_retention_ends(world: World) {

@@ -8,7 +8,9 @@ use steadfast::idempotency::{
 };
 use steadfast::idempotency::{IdempotencyKey, Status};
 
-use crate::world::{LEASE, Receipt, SECOND, World, acquired, on_every_backend, pay, scope};
+use crate::world::{
+    LEASE, Receipt, SECOND, World, acquired, on_every_backend, on_servers, pay, scope,
+};
 
 on_every_backend!(
     a_lapsed_key_is_refused_by_default,
@@ -24,6 +26,8 @@ on_every_backend!(
     a_stale_resolution_changes_nothing,
     a_checkpoint_has_a_limit,
 );
+
+on_servers!(an_answer_that_was_too_large_is_never_made_again, a_checkpoint_has_a_limit);
 
 async fn a_lapsed_key_is_refused_by_default(world: World) {
     let payments = world.payments().build().unwrap();

@@ -5,7 +5,9 @@ use std::time::Duration;
 use steadfast::Sessions;
 
 use crate::fault::Faulty;
-use crate::world::{ABSOLUTE, Basket, IDLE, SECOND, World, alice, on_every_backend, sessions};
+use crate::world::{
+    ABSOLUTE, Basket, IDLE, SECOND, World, alice, on_every_backend, on_servers, sessions,
+};
 
 on_every_backend!(
     a_session_outlives_its_idle_timeout_by_no_more_than_the_slack,
@@ -17,6 +19,8 @@ on_every_backend!(
     the_oldest_session_ends_at_the_limit;
     most_reads_write_nothing,
 );
+
+on_servers!(the_oldest_session_ends_at_the_limit);
 
 const TICK: Duration = Duration::from_millis(1);
 

@@ -4,13 +4,22 @@ use steadfast::backend::ErrorKind;
 use steadfast::session::{Edit, Mode, SessionError, SessionHandle};
 
 use crate::fault::{Fault, Faulty};
-use crate::world::{Basket, IDLE, Receipt, World, alice, on_every_backend, pay, sessions};
+use crate::world::{
+    Basket, IDLE, Receipt, World, alice, on_every_backend, on_servers, pay, sessions,
+};
 
 on_every_backend!(
     an_outage_is_not_a_missing_session,
     nothing_is_written_after_a_failed_read,
     a_claim_fails_closed,
     a_renewal_that_fails_does_not_fail_the_read,
+    a_commit_after_one_that_failed_claims_nothing,
+);
+
+on_servers!(
+    an_outage_is_not_a_missing_session,
+    nothing_is_written_after_a_failed_read,
+    a_claim_fails_closed,
     a_commit_after_one_that_failed_claims_nothing,
 );
 

@@ -5,9 +5,11 @@ use steadfast::Store;
 use steadfast::backend::{Bytes, ErrorKind, Key, ScanRequest, Write};
 use steadfast::session::SessionError;
 
-use crate::world::{Basket, Receipt, World, on_every_backend, pay};
+use crate::world::{Basket, Receipt, World, on_every_backend, on_redis, pay};
 
 on_every_backend!(an_unreadable_session_is_kept, an_unreadable_claim_is_kept);
+
+on_redis!(an_unreadable_session_is_kept, an_unreadable_claim_is_kept);
 
 /// Damage in each part of the envelope, by the offset of a byte.
 const DAMAGE: [usize; 6] = [0, 2, 3, 5, 7, 33];

@@ -10,9 +10,11 @@ use steadfast::idempotency::{
 use steadfast::token::{Claims, Key};
 use steadfast::{Principal, Store, Tokens};
 
-use crate::world::{Receipt, World, acquired, on_every_backend};
+use crate::world::{Receipt, World, acquired, on_every_backend, on_servers};
 
 on_every_backend!(no_secret_is_printed);
+
+on_servers!(no_secret_is_printed);
 
 const CANARY: &str = "canary-7f3a";
 
@@ -55,9 +57,12 @@ async fn no_secret_is_printed(world: World) {
 
 #[tokio::test]
 async fn no_url_is_printed() {
-    for url in ["redis://user:canary-7f3a@host", "memory:canary-7f3a", "canary-7f3a", "redb:"]
+    for url in ["ftp://user:canary-7f3a@host", "memory:canary-7f3a", "canary-7f3a", "redb:"]
         .into_iter()
         .chain(["redb:x?canary-7f3a", "redb:x?a@canary-7f3a=1", "memory:?o=canary-7f3a"])
+        .chain(["redis://canary-7f3a@h", "redis://u:canary-7f3a@h?pool=1", "redis://u:canary-7f3a"])
+        .chain(["redis://u:canary-7f3a/@h", "redis://:canary-7f3a@127.0.0.1:1"])
+        .chain(["redis-sentinel://127.0.0.1:1/main?sentinel_password=canary-7f3a"])
     {
         let error = steadfast::connect(url).await.unwrap_err();
         assert!(!format!("{error} {error:?}").contains(CANARY), "{error:?}");

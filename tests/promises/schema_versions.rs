@@ -8,7 +8,7 @@ use steadfast::schema::{Downcast, Older};
 use steadfast::session::SessionError;
 use steadfast::{Idempotency, Result, Sessions, State, Store};
 
-use crate::world::{World, acquired_as, on_every_backend, scope, stored_bytes};
+use crate::world::{World, acquired_as, on_every_backend, on_servers, scope, stored_bytes};
 
 on_every_backend!(
     a_record_of_any_age_comes_up_step_by_step,
@@ -21,6 +21,18 @@ on_every_backend!(
     a_version_that_is_not_read_any_more_is_kept,
     a_step_that_does_not_go_down_is_an_error,
     a_floor_that_is_no_version_is_refused_at_the_start,
+);
+
+on_servers!(
+    a_record_of_any_age_comes_up_step_by_step,
+    two_builds_share_sessions_while_the_floor_holds,
+    a_record_that_is_new_is_never_written_old_again,
+    before_finalize_a_rollback_loses_nothing,
+    an_answer_of_an_old_build_is_replayed_by_a_new_one,
+    a_step_that_does_not_go_down_is_an_error;
+    after_finalize_the_old_build_reports_and_keeps_what_is_new,
+    a_floor_without_a_downcast_writes_nothing,
+    a_version_that_is_not_read_any_more_is_kept,
 );
 
 /// The first release.

@@ -10,8 +10,8 @@ use steadfast::store::{SealingKeys, StoreBuilder};
 use steadfast::{Idempotency, Store};
 
 use crate::world::{
-    Basket, Receipt, World, acquired, alice, on_every_backend, pay, sessions, stored_bytes,
-    unsigned_and_signed,
+    Basket, Receipt, World, acquired, alice, on_every_backend, on_servers, pay, sessions,
+    stored_bytes, unsigned_and_signed,
 };
 
 on_every_backend!(
@@ -22,6 +22,15 @@ on_every_backend!(
     a_store_that_was_begun_clear_changes_over,
     an_update_without_effect_writes_nothing_here_too,
     two_keys_of_one_id_are_refused_at_the_start,
+);
+
+on_servers!(
+    a_rotated_key_still_reads,
+    a_sealed_store_refuses_a_planted_clear_record,
+    a_store_that_was_begun_clear_changes_over,
+    an_update_without_effect_writes_nothing_here_too;
+    nothing_of_a_session_or_an_answer_is_readable,
+    a_record_does_not_open_under_another_key_or_header,
 );
 
 const CANARY: &str = "canary-7f3a";

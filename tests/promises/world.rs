@@ -1,5 +1,6 @@
 //! A store on each backend, with a clock in the test's hand.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,12 +73,54 @@ macro_rules! where_keys_change_together {
 }
 pub(crate) use where_keys_change_together;
 
-/// A backend, its clock, and the folder it lives in.
+/// Runs tests on real servers, too: those that move no clock, since a server has its own. Those
+/// after the semicolon need transactions, or a list of all keys.
+macro_rules! on_servers {
+    ($($test:ident),+ ; $($more:ident),+ $(,)?) => {
+        $crate::world::on_memcached!($($test),+);
+        $crate::world::on_redis!($($test),+, $($more),+);
+    };
+    ($($test:ident),+ $(,)?) => {
+        $crate::world::on_memcached!($($test),+);
+        $crate::world::on_redis!($($test),+);
+    };
+}
+pub(crate) use on_servers;
+
+macro_rules! on_memcached {
+    ($($test:ident),+ $(,)?) => {
+        #[cfg(feature = "memcached")]
+        mod memcached {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test($crate::world::World::memcached().await).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_memcached;
+
+macro_rules! on_redis {
+    ($($test:ident),+ $(,)?) => {
+        #[cfg(feature = "redis")]
+        mod redis {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test($crate::world::World::redis().await).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_redis;
+
+/// A backend, its clock, and the folder or the server it lives in.
 pub(crate) struct World {
+    /// A server has a clock of its own, which this one does not move.
     pub(crate) clock: ManualClock,
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) store: Store,
-    _dir: TempDir,
+    /// The folder or the server, which ends with the test.
+    _place: Box<dyn Any + Send + Sync>,
 }
 
 impl World {
@@ -120,8 +163,31 @@ impl World {
         let (clock, dir) =
             (ManualClock::at_us(1_700_000_000_000_000), tempfile::tempdir().unwrap());
         let backend = open(clock.clone(), &dir);
+        Self::over(backend, clock, dir)
+    }
+
+    #[cfg(feature = "memcached")]
+    pub(crate) async fn memcached() -> Self {
+        let server = steadfast_conformance::servers::MemcachedServer::start().unwrap();
+        Self::at(&server.url(), server).await
+    }
+
+    #[cfg(feature = "redis")]
+    pub(crate) async fn redis() -> Self {
+        let server = steadfast_conformance::servers::RedisServer::start().unwrap();
+        Self::at(&server.url(), server).await
+    }
+
+    #[cfg(any(feature = "memcached", feature = "redis"))]
+    async fn at(url: &str, server: impl Any + Send + Sync) -> Self {
+        // A busy machine is no outage.
+        let backend = steadfast::connect(&format!("{url}?timeout=20s")).await.unwrap().backend;
+        Self::over(backend, ManualClock::at_us(0), server)
+    }
+
+    fn over(backend: Arc<dyn Backend>, clock: ManualClock, place: impl Any + Send + Sync) -> Self {
         let store = Store::builder(backend.clone()).build().unwrap();
-        Self { clock, backend, store, _dir: dir }
+        Self { clock, backend, store, _place: Box::new(place) }
     }
 
     pub(crate) fn sessions(&self) -> Sessions<Basket> {

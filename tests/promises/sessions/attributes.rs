@@ -4,9 +4,21 @@
 use steadfast::session::{Attribute, Attributes, Edit, SessionError};
 
 use crate::fault::Faulty;
-use crate::world::{Basket, World, on_every_backend, sessions};
+use crate::world::{Basket, World, on_every_backend, on_servers, sessions};
 
 on_every_backend!(
+    edits_of_different_attributes_at_once_all_stand,
+    increments_and_members_at_once_add_up,
+    a_removal_survives_an_edit_of_another_attribute,
+    a_clear_removes_what_others_set_before_it,
+    an_expectation_that_does_not_hold_changes_nothing,
+    an_attribute_of_another_kind_is_an_error_and_changes_nothing,
+    state_and_attributes_change_together,
+    an_edit_without_effect_writes_nothing,
+    bad_names_and_too_many_attributes_are_refused,
+);
+
+on_servers!(
     edits_of_different_attributes_at_once_all_stand,
     increments_and_members_at_once_add_up,
     a_removal_survives_an_edit_of_another_attribute,

@@ -11,11 +11,21 @@ use steadfast::session::{Edit, Ended, Found, Rotation, SessionError};
 use steadfast::{Principal, Store};
 
 use crate::fault::{Fault, Faulty};
-use crate::world::{ABSOLUTE, Basket, IDLE, World, alice, on_every_backend, sessions};
+use crate::world::{ABSOLUTE, Basket, IDLE, World, alice, on_every_backend, on_servers, sessions};
 
 on_every_backend!(
     a_sign_in_takes_the_anonymous_session_along_and_ends_its_id,
     an_elevation_does_not_move_the_absolute_end,
+    a_renewed_anonymous_id_can_be_elevated,
+    two_elevations_of_one_session_make_one,
+    a_session_of_somebody_else_is_not_taken_over,
+    stepping_up_gives_a_new_id,
+    an_elevation_whose_reply_was_lost_is_recognised;
+    without_transactions_across_groups_it_works_as_well,
+);
+
+on_servers!(
+    a_sign_in_takes_the_anonymous_session_along_and_ends_its_id,
     a_renewed_anonymous_id_can_be_elevated,
     two_elevations_of_one_session_make_one,
     a_session_of_somebody_else_is_not_taken_over,

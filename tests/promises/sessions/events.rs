@@ -7,7 +7,7 @@ use steadfast::Sessions;
 use steadfast::session::{Happening, Rotation, SessionEvent};
 
 use crate::fault::{Fault, Faulty};
-use crate::world::{ABSOLUTE, Basket, IDLE, World, alice, on_every_backend};
+use crate::world::{ABSOLUTE, Basket, IDLE, World, alice, on_every_backend, on_servers};
 
 on_every_backend!(
     every_change_is_told_once,
@@ -15,6 +15,8 @@ on_every_backend!(
     a_log_out_tells_what_it_finds_expired,
     what_the_store_did_not_do_is_not_told,
 );
+
+on_servers!(every_change_is_told_once, what_the_store_did_not_do_is_not_told);
 
 #[derive(Clone, Default)]
 struct Heard(Arc<Mutex<Vec<SessionEvent>>>);

@@ -12,7 +12,7 @@ use steadfast::session::{
 use steadfast::{Principal, Sessions};
 
 use crate::fault::{Fault, Faulty};
-use crate::world::{ABSOLUTE, Basket, IDLE, World, alice, where_keys_change_alone};
+use crate::world::{ABSOLUTE, Basket, IDLE, World, alice, on_memcached, where_keys_change_alone};
 
 where_keys_change_alone!(
     a_sign_in_that_is_cut_off_leaves_nothing_that_anybody_could_use,
@@ -33,6 +33,25 @@ where_keys_change_alone!(
     a_change_after_a_log_out_everywhere_is_told_so,
     a_lost_list_ends_nothing_and_a_lost_user_record_ends_all,
     names_of_a_device_do_not_pile_up,
+);
+
+on_memcached!(
+    a_sign_in_that_is_cut_off_leaves_nothing_that_anybody_could_use,
+    an_elevation_that_is_cut_off_leaves_one_session,
+    a_rotation_that_is_cut_off_leaves_one_session_that_can_be_found_and_ended,
+    a_log_out_that_is_cut_off_is_done_or_can_be_repeated,
+    a_log_out_on_another_device_that_is_cut_off_can_be_repeated,
+    a_log_out_everywhere_is_one_write,
+    whichever_reply_is_lost_it_is_done_once,
+    sixty_four_sign_ins_at_once_keep_the_limit,
+    sign_ins_that_race_a_log_out_everywhere_are_listed_or_over,
+    a_rotation_that_races_a_log_out_is_over,
+    a_rotation_that_races_a_log_out_on_another_device_is_over,
+    rotations_that_race_each_other_make_one,
+    rotations_that_race_sign_ins_at_the_limit_stay_listed,
+    a_sign_in_at_the_limit_ends_no_session_that_has_just_got_a_new_id,
+    a_rotation_that_lost_the_race_and_the_reply_does_not_split_the_session,
+    a_change_after_a_log_out_everywhere_is_told_so,
 );
 
 const LIMIT: usize = 3;

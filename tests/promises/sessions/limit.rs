@@ -4,12 +4,18 @@ use steadfast::Sessions;
 use steadfast::session::{AtLimit, SessionError};
 
 use crate::fault::Faulty;
-use crate::world::{Basket, IDLE, World, alice, on_every_backend};
+use crate::world::{Basket, IDLE, World, alice, on_every_backend, on_servers};
 
 on_every_backend!(
     simultaneous_sign_ins_never_exceed_the_limit,
     a_refused_sign_in_ends_nothing,
     an_ended_session_makes_room,
+    an_elevation_counts,
+);
+
+on_servers!(
+    simultaneous_sign_ins_never_exceed_the_limit,
+    a_refused_sign_in_ends_nothing,
     an_elevation_counts,
 );
 

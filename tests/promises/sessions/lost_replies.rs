@@ -6,9 +6,18 @@ use std::task::Poll;
 use steadfast::session::{Attribute, Edit, SessionError};
 
 use crate::fault::{Fault, Faulty};
-use crate::world::{Basket, World, alice, on_every_backend, sessions, unsigned_and_signed};
+use crate::world::{
+    Basket, World, alice, on_every_backend, on_servers, sessions, unsigned_and_signed,
+};
 
 on_every_backend!(
+    an_update_whose_reply_was_lost_counts_once,
+    an_update_recognises_itself_behind_later_ones,
+    an_update_that_cannot_know_says_so,
+    a_sign_in_whose_reply_was_lost_makes_one_session,
+);
+
+on_servers!(
     an_update_whose_reply_was_lost_counts_once,
     an_update_recognises_itself_behind_later_ones,
     an_update_that_cannot_know_says_so,

@@ -9,7 +9,8 @@ use steadfast::session::{
 
 use crate::fault::{Fault, Faulty};
 use crate::world::{
-    ABSOLUTE, Basket, IDLE, SECOND, World, alice, on_every_backend, sessions, unsigned_and_signed,
+    ABSOLUTE, Basket, IDLE, SECOND, World, alice, on_every_backend, on_servers, sessions,
+    unsigned_and_signed,
 };
 
 on_every_backend!(
@@ -28,6 +29,18 @@ on_every_backend!(
     a_dead_session_is_not_rotated,
     a_log_out_with_an_id_that_was_rotated_out_does_not_claim_to_have_ended_it,
     renewals_at_once_with_changes_wait_for_nobody,
+);
+
+on_servers!(
+    a_change_of_privileges_leaves_no_grace,
+    renewals_at_once_agree_on_one_new_id,
+    an_update_with_the_old_id_reaches_the_session,
+    an_update_that_races_a_rotation_is_not_lost,
+    a_logout_with_the_old_id_ends_the_session,
+    a_rotation_keeps_the_place_on_the_device_list,
+    a_rotation_that_the_store_refused_left_the_old_session,
+    a_rotation_whose_reply_was_lost_is_recognised,
+    a_log_out_with_an_id_that_was_rotated_out_does_not_claim_to_have_ended_it,
 );
 
 const GRACE: Duration = Duration::from_secs(10);

@@ -5,8 +5,8 @@ use steadfast::session::{AtLimit, Edit, Rotation};
 
 use crate::fault::Faulty;
 use crate::world::{
-    Basket, World, alice, sessions, unsigned_and_signed, where_keys_change_alone,
-    where_keys_change_together,
+    Basket, World, alice, on_memcached, on_redis, sessions, unsigned_and_signed,
+    where_keys_change_alone, where_keys_change_together,
 };
 
 where_keys_change_together!(
@@ -15,6 +15,10 @@ where_keys_change_together!(
 );
 
 where_keys_change_alone!(one_write_after_the_other_takes_a_trip_each, at_the_limit_it_is_two_more);
+
+on_redis!(every_verb_takes_as_few_trips_as_the_contract_allows, at_the_limit_it_is_one_more);
+
+on_memcached!(one_write_after_the_other_takes_a_trip_each, at_the_limit_it_is_two_more);
 
 async fn every_verb_takes_as_few_trips_as_the_contract_allows(world: World) {
     let faulty = Faulty::new(world.backend.clone());
