@@ -1,5 +1,5 @@
-//! The backends beside each other: a read, a durable write, and an update of a session, each by
-//! one task and by 64 at once.
+//! The backends beside each other: a read, a write as safe as the backend makes it, and an update
+//! of a session, each by one task and by 64 at once. Redis and Memcached are on this machine.
 //!
 //! `cargo bench --bench backends --all-features`; the report is in `target/criterion`. Compare
 //! within one run only.
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use steadfast::backend::{Backend, Group, Key, Namespace, Write};
 use steadfast::session::SessionId;
 use steadfast::{Sessions, State, Store};
+use steadfast_conformance::servers::{MemcachedServer, RedisServer};
 use tokio::runtime::Runtime;
 
 const VALUE_LEN: usize = 256;
@@ -26,11 +27,31 @@ impl State for Counter {
     const SCHEMA: u16 = 1;
 }
 
-/// Every backend, empty, under its name. The folder must outlive them.
-fn backends(runtime: &Runtime, dir: &std::path::Path) -> Vec<Arc<dyn Backend>> {
+/// The servers of the backends that need one, as far as there are any to start.
+struct Servers {
+    redis: Option<RedisServer>,
+    memcached: Option<MemcachedServer>,
+}
+
+impl Servers {
+    fn start() -> Self {
+        let missing = [RedisServer::missing(), MemcachedServer::missing()];
+        missing.iter().flatten().for_each(|missing| println!("not measured: {missing}"));
+        let redis = missing[0].is_none().then(|| RedisServer::start().unwrap());
+        let memcached = missing[1].is_none().then(|| MemcachedServer::start().unwrap());
+        Self { redis, memcached }
+    }
+}
+
+/// Every backend, empty, under its name. The folder and the servers must outlive them.
+fn backends(runtime: &Runtime, dir: &std::path::Path, servers: &Servers) -> Vec<Arc<dyn Backend>> {
     let path = dir.display();
-    let urls = ["memory:".to_owned(), format!("redb:{path}/redb"), format!("sled:{path}/sled")];
-    urls.iter().map(|url| runtime.block_on(steadfast::connect(url)).unwrap().backend).collect()
+    let local = ["memory:".to_owned(), format!("redb:{path}/redb"), format!("sled:{path}/sled")];
+    let urls = local
+        .into_iter()
+        .chain(servers.redis.as_ref().map(RedisServer::url))
+        .chain(servers.memcached.as_ref().map(MemcachedServer::url));
+    urls.map(|url| runtime.block_on(steadfast::connect(&url)).unwrap().backend).collect()
 }
 
 fn key(task: u64) -> Key {
@@ -65,10 +86,11 @@ fn bench<F>(
     F: Future<Output = ()> + Send + 'static,
 {
     let (runtime, dir) = (Runtime::new().unwrap(), tempfile::tempdir().unwrap());
+    let servers = Servers::start();
     let mut group = criterion.benchmark_group(name);
     group.throughput(Throughput::Elements(1)).sample_size(10);
     group.measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(300));
-    for backend in backends(&runtime, dir.path()) {
+    for backend in backends(&runtime, dir.path(), &servers) {
         let (engine, call) = (backend.info().name, runtime.block_on(async { call(backend) }));
         for tasks in TASKS {
             group.bench_function(BenchmarkId::new(engine, tasks), |bencher| {

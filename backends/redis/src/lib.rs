@@ -79,6 +79,7 @@ mod scan;
 mod script;
 mod shard;
 mod slots;
+mod supervise;
 mod task;
 mod url;
 
