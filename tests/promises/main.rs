@@ -26,6 +26,8 @@ mod p09_outage_is_explicit;
 mod p10_nothing_destroyed_unread;
 mod p12_no_secrets_out;
 mod p13_cancel_safe;
+#[cfg(all(feature = "memcached", feature = "redis"))]
+mod real_faults;
 mod real_time;
 mod revoked_tokens;
 mod schema_versions;

@@ -184,7 +184,8 @@ impl FromStr for StoreUrl {
             None => (None, place),
             Some(place) => {
                 let (authority, path) = place.split_at(place.find('/').unwrap_or(place.len()));
-                if path.contains('@') {
+                // Or what comes before it is a part of the login, cut off by what it holds.
+                if path.contains('@') || options.contains('@') {
                     return Err(wrong(ESCAPE));
                 }
                 (Some(Authority::parse(authority)?), path)
@@ -406,9 +407,15 @@ mod tests {
         let url = parse("s://canary:canary@h/canary?canary%20=1&o=canary");
         assert!(!format!("{url:?}").contains("canary"), "{url:?}");
         assert!(!url.finish().unwrap_err().to_string().contains("canary"));
-        for text in ["canary", "s://canary:canary", "s://u:canary/x@h", "s://u:canary?x@h"]
-            .into_iter()
-            .chain(["s:?canary", "s:?o=canary%", "s:?@canary=1&@canary=2", "s://canary%@h"])
+        for text in [
+            "canary",
+            "s://canary:canary",
+            "s://u:canary/x@h",
+            "s://u:canary?x@h",
+            "s://u:1?canary=x@h",
+        ]
+        .into_iter()
+        .chain(["s:?canary", "s:?o=canary%", "s:?@canary=1&@canary=2", "s://canary%@h"])
         {
             assert!(!refusal(text).contains("canary"), "{text}");
         }

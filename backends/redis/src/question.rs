@@ -130,5 +130,15 @@ mod tests {
         assert!(answer.confirmed);
         let answer = question.answered(vec![Value::Okay, Value::Int(0)]).unwrap();
         assert!(!answer.confirmed);
+        let on_disk = Acknowledged::OnDisk { replicas: 1 };
+        let counts = |own, others| Value::Array(vec![Value::Int(own), Value::Int(others)]);
+        for (answer, confirmed) in [
+            (counts(1, 1), true),
+            (counts(1, 0), false),
+            (counts(0, 1), false),
+            (Value::Int(1), false),
+        ] {
+            assert_eq!(confirms(on_disk, &answer), confirmed, "{answer:?}");
+        }
     }
 }

@@ -320,12 +320,15 @@ mod tests {
             assert!(parse(text).tls.is_some_and(|tls| tls.roots_pem.is_none()), "{text}");
         }
         assert!(parse("redis://h").tls.is_none());
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let file = std::env::temp_dir().join(format!("steadfast-{}.pem", std::process::id()));
+        std::fs::write(&file, "-----BEGIN CERTIFICATE-----").unwrap();
+        let file = file.display();
         let tls = parse(&format!("rediss://h?tls_ca={file}&tls_cert={file}&tls_key={file}")).tls;
         let tls = tls.unwrap();
         assert!(tls.roots_pem.is_some() && tls.client_pem.is_some());
         assert!(refusal("rediss://h?tls_ca=/canary").contains("tls_ca"));
         assert!(refusal(&format!("rediss://h?tls_cert={file}")).contains("tls_key"));
+        std::fs::remove_file(file.to_string()).unwrap();
     }
 
     #[cfg(not(feature = "tls"))]
