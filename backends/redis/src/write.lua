@@ -56,12 +56,10 @@ local function apply(key, verb, ttl, value, live, last)
     return version
   end
   if verb == 't' then
-    if deadline == 0 then
-      redis.call('PERSIST', key)
-    else
-      redis.call('PEXPIREAT', key, string.format('%.0f', deadline))
-    end
+    redis.call('PERSIST', key)
     redis.call('SETRANGE', key, 18, string.format('%014.0f', deadline))
+    -- Last: a deadline that has come by now removes the key.
+    if deadline > 0 then redis.call('PEXPIREAT', key, string.format('%.0f', deadline)) end
   end
   if verb == 'd' and live then
     redis.call('PEXPIRE', key, TOMB_MS)
