@@ -359,7 +359,7 @@ mod tests {
             .into_iter()
             .chain(["s://a,", "s://,a", "s://[::1", "s://[]", "s://[::1]x", "s://::1", "s://a b"])
             .chain(["s://h?a", "s://h?=%", "s:%", "s:%4", "s:%4g", "s:%ff", "s://h?a=1&a=2"])
-            .chain(["s://u:a/b@h", "s://u:a?b@h", "s:%+1"])
+            .chain(["s://u:a/b@h", "s://u:1/b@h", "s://u:a?b@h", "s:%+1"])
         {
             refusal(text);
         }
