@@ -26,7 +26,8 @@
 //!
 //! | call | trips |
 //! | --- | --- |
-//! | `get`; `get_many`, side by side over the servers | 1 |
+//! | `get` | 1 |
+//! | `get_many`, side by side over the servers | 1 for each 16 KiB of keys |
 //! | put, always, if absent or of a version; delete, always or of a version | 1, refused 2 |
 //! | put or delete, if present | 2 |
 //! | delete, if absent; check | 1 |
@@ -51,7 +52,8 @@
 //!
 //! A version is the CAS number of the item. A server numbers everything that it stores by one
 //! counter, so the versions of a key rise across deletes too, until the server ends and its data
-//! with it.
+//! with it. The next one counts anew: a version that was read before may then be that of another
+//! write, and compare as equal.
 //!
 //! Newer servers let the client choose the number (`E`). That would carry versions across a
 //! restart, and it is not used, since it cannot keep them rising: a put that compares nothing

@@ -33,7 +33,9 @@ pub struct RedisConfig {
     /// How long one attempt to connect may take. A second unless set.
     pub connect_timeout: Duration,
     /// How many connections share the small requests of a server, 1 to 64; values over 64 KiB have
-    /// one of their own. Two unless set.
+    /// one of their own, and so have reads of keys whose value was that large when this process
+    /// last saw it. Two unless set. Of writes that wait by
+    /// [`durability`](RedisConfig::durability) each of as many more has one under way.
     pub lanes: usize,
     /// How many requests may be under way on one connection; the next one is
     /// [`Busy`](ErrorKind::Busy). 1 to 65536; 4096 unless set.
@@ -41,7 +43,8 @@ pub struct RedisConfig {
     /// What a write waits for.
     pub durability: Acknowledged,
     /// Whether `get` and `get_many` ask the replicas where there are any. What they answer may be
-    /// older than the last write, so that even its own writer does not see it.
+    /// older than the last write, so that even its own writer does not see it, and a session that
+    /// was ended is still shown; while the primary is away, by any time.
     pub read_from_replicas: bool,
 }
 

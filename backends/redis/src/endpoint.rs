@@ -1,7 +1,7 @@
 //! One server, as its callers see it: a few connections, and what is said while there is none.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use redis::{Pipeline, Value};
 use steadfast_backend::ErrorKind;
@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     /// Wakes the supervisor.
     pub(crate) broken: Notify,
     pub(crate) links: AtomicUsize,
+    /// The log tells of the outage already.
+    pub(crate) told_down: AtomicBool,
 }
 
 /// What a caller is told that finds no connection.
@@ -64,6 +66,7 @@ impl Endpoint {
             status: watch::Sender::new(Status::Dialling),
             broken: Notify::new(),
             links: AtomicUsize::new(0),
+            told_down: AtomicBool::new(false),
         });
         let supervisor = Task::spawn(supervise(Arc::clone(&shared)));
         Arc::new(Self { shared, supervisor })

@@ -105,6 +105,7 @@ impl Shared {
     }
 
     fn is_up_now(&self) {
+        self.told_down.store(false, Ordering::Relaxed);
         if !matches!(self.status.send_replace(Status::Up), Status::Up) {
             tracing::info!(server = %self.locate, "connected to Redis");
         }
@@ -115,7 +116,9 @@ impl Shared {
             return;
         }
         let down = Status::Down { kind: fault.kind, detail: fault.detail.clone() };
-        if !matches!(self.status.send_replace(down), Status::Down { .. }) {
+        self.status.send_replace(down);
+        // Once an outage, not once an attempt.
+        if !self.told_down.swap(true, Ordering::Relaxed) {
             tracing::warn!(server = %self.locate, cause = fault.detail, "no connection to Redis");
         }
     }
