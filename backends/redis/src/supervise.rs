@@ -1,8 +1,8 @@
 //! Keeps the connections of an endpoint alive.
 //!
 //! There is one dialler: however many callers wait, there is one attempt at a time, with a pause
-//! after each that fails. Every half second each connection is asked for the time; one that owes two
-//! answers is replaced, because a link may break without a word.
+//! after each that fails. Every half second each connection is asked for the time; one that owes
+//! two answers is replaced, because a link may break without a word.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
