@@ -61,6 +61,10 @@ impl Backend for Restarts {
         &self.info
     }
 
+    fn endpoint(&self, key: &Key) -> usize {
+        self.now().endpoint(key)
+    }
+
     fn get_ready(&self, key: &Key) -> Option<Option<Entry>> {
         self.now().get_ready(key)
     }

@@ -95,6 +95,10 @@ impl Backend for Link {
         self.store.info()
     }
 
+    fn endpoint(&self, key: &Key) -> usize {
+        self.store.endpoint(key)
+    }
+
     fn get_ready(&self, _key: &Key) -> Option<Option<Entry>> {
         None
     }

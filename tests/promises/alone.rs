@@ -104,6 +104,10 @@ impl Backend for Alone {
         &self.info
     }
 
+    fn endpoint(&self, key: &Key) -> usize {
+        self.inner.endpoint(key)
+    }
+
     fn get_ready(&self, _key: &Key) -> Option<Option<Entry>> {
         None
     }

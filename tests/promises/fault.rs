@@ -86,6 +86,10 @@ impl Backend for Faulty {
         self.inner.info()
     }
 
+    fn endpoint(&self, key: &Key) -> usize {
+        self.inner.endpoint(key)
+    }
+
     fn get_ready(&self, _key: &Key) -> Option<Option<Entry>> {
         None
     }

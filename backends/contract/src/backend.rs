@@ -39,6 +39,10 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// Name and capabilities. No I/O.
     fn info(&self) -> &BackendInfo;
 
+    /// Which of the store's servers has this key, as a small number: 0 where there is one. Servers
+    /// fail apart, so whoever counts their failures counts them apart. No I/O.
+    fn endpoint(&self, key: &Key) -> usize;
+
     /// The answer of [`get`](Backend::get) where it is known without waiting: `Some(None)` is a
     /// miss, `None` means "ask `get`". Keeps local hits off the allocator.
     fn get_ready(&self, key: &Key) -> Option<Option<Entry>>;

@@ -187,6 +187,10 @@ impl Backend for MemcachedBackend {
         &self.info
     }
 
+    fn endpoint(&self, key: &Key) -> usize {
+        self.router.route(key.as_str())
+    }
+
     fn get_ready(&self, _key: &Key) -> Option<Option<Entry>> {
         None
     }

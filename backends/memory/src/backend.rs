@@ -96,6 +96,10 @@ impl Backend for MemoryBackend {
         &self.info
     }
 
+    fn endpoint(&self, _key: &Key) -> usize {
+        0
+    }
+
     fn get_ready(&self, key: &Key) -> Option<Option<Entry>> {
         self.store.get(key).ok()
     }

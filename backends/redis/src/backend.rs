@@ -257,6 +257,10 @@ impl Backend for RedisBackend {
         &self.info
     }
 
+    fn endpoint(&self, key: &Key) -> usize {
+        self.router.endpoint(key)
+    }
+
     fn get_ready(&self, _key: &Key) -> Option<Option<Entry>> {
         None
     }

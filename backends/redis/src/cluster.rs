@@ -106,6 +106,11 @@ impl Cluster {
         shards.values().for_each(|shard| shard.close());
     }
 
+    /// The number of the shard that keeps this slot; 0 while none does.
+    pub(crate) fn endpoint(&self, slot: u16) -> usize {
+        self.shared.shard_of(slot).map_or(0, |shard| shard.number)
+    }
+
     /// Asks the server that keeps this slot, wherever it goes. Tells which one answered.
     pub(crate) async fn ask(
         &self,
@@ -209,7 +214,7 @@ impl Shared {
         if let Some(shard) = shards.get(address) {
             return Arc::clone(shard);
         }
-        let shard = Shard::start(&self.config, Locate::At(address.clone()));
+        let shard = Shard::start(&self.config, shards.len(), Locate::At(address.clone()));
         shards.insert(address.clone(), Arc::clone(&shard));
         shard
     }

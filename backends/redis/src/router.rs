@@ -23,11 +23,11 @@ impl Router {
     pub(crate) fn start(config: &Arc<RedisConfig>) -> Self {
         match &config.servers {
             Servers::Single(address) => {
-                Self::One(Shard::start(config, Locate::At(address.clone())))
+                Self::One(Shard::start(config, 0, Locate::At(address.clone())))
             }
             Servers::Sentinel { sentinels, primary, login } => {
                 let locate = Locate::by_sentinels(sentinels, primary, login);
-                Self::One(Shard::start(config, locate))
+                Self::One(Shard::start(config, 0, locate))
             }
             Servers::Cluster(seeds) => Self::Many(Cluster::start(config, seeds)),
         }
@@ -65,6 +65,14 @@ impl Router {
         match self {
             Self::One(shard) => Ok((shard.read(question, progress).await?, Arc::clone(shard))),
             Self::Many(cluster) => cluster.read(slot(key), question, progress).await,
+        }
+    }
+
+    /// The number of the shard that a key belongs to.
+    pub(crate) fn endpoint(&self, key: &Key) -> usize {
+        match self {
+            Self::One(_) => 0,
+            Self::Many(cluster) => cluster.endpoint(slot(key)),
         }
     }
 

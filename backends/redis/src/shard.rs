@@ -18,6 +18,8 @@ use crate::task::Task;
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 pub(crate) struct Shard {
+    /// In the order in which they were found.
+    pub(crate) number: usize,
     pub(crate) primary: Arc<Endpoint>,
     replicas: Arc<Replicas>,
     lookout: Option<Task>,
@@ -30,14 +32,14 @@ struct Replicas {
 }
 
 impl Shard {
-    pub(crate) fn start(config: &Arc<RedisConfig>, locate: Locate) -> Arc<Self> {
+    pub(crate) fn start(config: &Arc<RedisConfig>, number: usize, locate: Locate) -> Arc<Self> {
         let primary = Endpoint::start(config, locate, Role::Primary);
         let replicas = Arc::new(Replicas::default());
         let lookout = config.read_from_replicas.then(|| {
             let (config, primary) = (Arc::clone(config), Arc::clone(&primary));
             Task::spawn(look_out(config, primary, Arc::clone(&replicas)))
         });
-        Arc::new(Self { primary, replicas, lookout })
+        Arc::new(Self { number, primary, replicas, lookout })
     }
 
     /// Asks a replica if there is one to ask, or else the primary.

@@ -151,6 +151,10 @@ impl Backend for Grouped {
         &self.1
     }
 
+    fn endpoint(&self, key: &Key) -> usize {
+        self.0.endpoint(key)
+    }
+
     fn get_ready(&self, key: &Key) -> Option<Option<Entry>> {
         self.0.get_ready(key)
     }

@@ -23,6 +23,7 @@ cases!("transactions":
     keys_of_two_groups_change_together [AnyKeys],
     keys_of_two_groups_are_invalid [SameGroupOnly],
     one_is_unsupported [NoTransactions],
+    a_group_has_one_endpoint [Transactions],
     one_of_64_racing_on_shared_keys_wins [Transactions],
     transfers_of_64_tasks_are_serial [Transactions],
 );
@@ -44,6 +45,16 @@ async fn transact(context: &Context, writes: Vec<Write>) -> Outcome<Transacted> 
 async fn versions_of(context: &Context, keys: &[Key]) -> Outcome<Vec<Option<Version>>> {
     let entries = context.backend.get_many(keys).await?;
     Ok(entries.into_iter().map(|entry| entry.map(|entry| entry.version)).collect())
+}
+
+/// A transaction is made by one server, and fails with it.
+async fn a_group_has_one_endpoint(context: &mut Context) -> Outcome {
+    let keys = context.keys(16)?;
+    let endpoint = context.backend.endpoint(&keys[0]);
+    for key in &keys {
+        ensure_eq!(context.backend.endpoint(key), endpoint, "the endpoint of {key:?}");
+    }
+    Ok(())
 }
 
 async fn all_writes_are_made(context: &mut Context) -> Outcome {

@@ -123,6 +123,10 @@ impl Backend for ModelBackend {
         &self.info
     }
 
+    fn endpoint(&self, _key: &Key) -> usize {
+        0
+    }
+
     fn get_ready(&self, key: &Key) -> Option<Option<Entry>> {
         Some(self.open("get").ok()?.model.entry(key, self.clock.now_us()))
     }

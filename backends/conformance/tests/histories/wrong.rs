@@ -217,6 +217,10 @@ impl Backend for Wrong {
         &self.info
     }
 
+    fn endpoint(&self, _key: &Key) -> usize {
+        0
+    }
+
     fn get_ready(&self, _key: &Key) -> Option<Option<Entry>> {
         None
     }

@@ -73,6 +73,7 @@ pub(crate) enum Fault {
     GroupsMix,
     NeedsOneGroup,
     SnapshotIsTorn,
+    SpreadsGroups,
     TakesAKeyTwice,
     TransactsAnyway,
 

@@ -237,6 +237,13 @@ impl Backend for Mutant {
         &self.info
     }
 
+    fn endpoint(&self, key: &Key) -> usize {
+        if self.is(Fault::SpreadsGroups) {
+            return key.name().bytes().map(usize::from).sum();
+        }
+        self.inner.endpoint(&self.key(key))
+    }
+
     fn get_ready(&self, key: &Key) -> Option<Option<Entry>> {
         match self.inner.get_ready(&self.key(key)) {
             None if self.is(Fault::ReadyAfterClose) => Some(None),

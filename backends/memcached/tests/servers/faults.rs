@@ -209,6 +209,9 @@ async fn only_the_keys_of_the_failing_server_fail_and_they_go_nowhere_else() {
     servers[1].kill().unwrap();
     let dead = until_dead(&backend, &keys).await;
     assert!((5..40).contains(&dead.len()), "{} of 60 keys fail", dead.len());
+    for (number, key) in keys.iter().enumerate() {
+        assert_eq!(backend.endpoint(key) == 1, dead.contains(&number), "the server of {number}");
+    }
     assert!(backend.check().await.unwrap_err().is_outage(), "healthy without a server");
     assert!(backend.get_many(&keys).await.unwrap_err().is_outage(), "an outage is not a miss");
     servers[1].restart().unwrap();

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -141,12 +142,15 @@ async fn all_primaries_of_a_cluster_tell() {
     let backend = RedisBackend::connect(RedisConfig::new(servers)).await.unwrap();
     let heard = Arc::new(Heard::default());
     let _watch = backend.watch(&namespace(), heard.clone()).await.unwrap();
+    let mut endpoints = BTreeSet::new();
     for number in 0..16 {
         let group = Group::new(&number.to_string()).unwrap();
         let key = Key::new(&namespace(), &group, "k").unwrap();
         assert!(backend.write(Write::put(key.clone(), "v")).await.unwrap().is_applied());
         eventually("a change of any slot is told", async || heard.heard(&key)).await;
+        endpoints.insert(backend.endpoint(&key));
     }
+    assert_eq!(endpoints, BTreeSet::from([0, 1, 2]), "the primaries of 16 keys");
     let asked = Instant::now();
     eventually("all of them are up to date", async || heard.told_until() > Some(asked)).await;
 }

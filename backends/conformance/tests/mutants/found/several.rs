@@ -35,6 +35,9 @@ mutants! {
     snapshot_is_torn: SnapshotIsTorn, plain => [
         "transactions::transfers_of_64_tasks_are_serial",
     ];
+    spreads_groups: SpreadsGroups, plain => [
+        "transactions::a_group_has_one_endpoint",
+    ];
     takes_a_key_twice: TakesAKeyTwice, plain => [
         "model::random_operations_agree_with_the_model",
         "transactions::a_key_twice_is_invalid",
