@@ -98,7 +98,7 @@ impl Kind {
 /// | `read` | `redis` | who is asked: `primary` (the default), or `replicas`, which may be behind |
 /// | `sentinel_username`, `sentinel_password` | `redis-sentinel` | who this is to the Sentinels |
 /// | `tls_ca`, `tls_cert`, `tls_key` | `rediss` | files in PEM: who vouches for the server; the client's own certificate and key |
-/// | `connections` | `memcached` | how many each server gets, 1 to 65535; 16 unless set |
+/// | `connections` | `memcached` | how many each server gets, 1 to 1024; 2 unless set |
 /// | `weights` | `memcached` | how many of the keys each server gets, in their order: `2,1,1` |
 ///
 /// ```

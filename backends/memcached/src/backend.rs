@@ -60,7 +60,7 @@ impl MemcachedBackend {
         let value_len_max = value_len_max(&servers, &reached)?;
         let mut keepers = Vec::new();
         for (server, reached) in servers.iter().zip(reached) {
-            let keeper = Keeper::new(Arc::clone(server), reached, value_len_max).await;
+            let keeper = Keeper::new(Arc::clone(server), reached, value_len_max);
             keepers.push(tokio::spawn(keeper.run()).abort_handle());
         }
         let info = BackendInfo { name: NAME, capabilities: capabilities(value_len_max) };

@@ -1,23 +1,23 @@
-//! The client crate: its types go no further than this module and [`error`](crate::error).
+//! What is asked of a server, in the terms of the meta protocol.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use memcache::exp::{
-    AsyncMetaClient, Delete, Get, GetResult, GetStatus, Meta, MutationStatus, Operation, Set,
+    Delete, Get, GetResult, GetStatus, Meta, MetaCommandResult, MutationStatus, Operation, Set,
 };
 use steadfast_backend::Result;
+use tokio::time::Instant;
 
 use crate::error;
-
-/// Requests that may wait to be read while the server waits for its answers to be read: as much as
-/// the kernel holds for sure, or both would wait for ever.
-const REQUESTS_BYTES_MAX: usize = 16 << 10;
-/// What a request of a batch has besides the key, and some more.
-const REQUEST_BYTES: usize = 32;
+use crate::lane::{Asked, Lane};
 
 /// The connections to one server.
-pub(crate) struct Client(AsyncMetaClient);
+pub(crate) struct Client {
+    lanes: Vec<Lane>,
+    turn: AtomicUsize,
+}
 
 /// What the server holds under a key.
 #[derive(Debug)]
@@ -50,56 +50,54 @@ pub(crate) struct Stored {
 
 impl Client {
     /// Makes no connection yet.
-    pub(crate) async fn new(
-        address: SocketAddr,
-        timeout: Duration,
-        connections: usize,
-    ) -> Result<Self> {
-        // The wait for a connection and the dial have this limit each, so they end before the
-        // caller's timeout does: when that strikes, the request may have been sent. It is the
-        // limit of the exchange too, since one more timer would cost as much as all the rest of
-        // this backend.
-        let client = AsyncMetaClient::builder()
-            .max_connections(Some(connections))
-            .max_idle(connections)
-            .connect_timeout(Some(timeout * 9 / 20))
-            .io_timeout(None)
-            .connect_async(address);
-        client.await.map(Self).map_err(error::of)
+    pub(crate) fn new(address: SocketAddr, timeout: Duration, connections: usize) -> Self {
+        let lanes = (0..connections).map(|_| Lane::start(address, timeout)).collect();
+        Self { lanes, turn: AtomicUsize::new(0) }
     }
 
-    pub(crate) async fn get(&self, key: &str) -> Result<Option<Item>> {
-        item(self.run(get(key)).await?)
+    pub(crate) async fn get(&self, key: &str, by: Instant) -> Result<Option<Item>> {
+        item(self.run(get(key), by).await?)
     }
 
     /// As [`get`](Self::get), without the value.
-    pub(crate) async fn look(&self, key: &str) -> Result<Option<Item>> {
-        item(self.run(get(key).without_value()).await?)
+    pub(crate) async fn look(&self, key: &str, by: Instant) -> Result<Option<Item>> {
+        item(self.run(get(key).without_value(), by).await?)
     }
 
     /// Sets the deadline. The answer is the item without its value, and with the time that was
     /// left of it **before**: the server makes its answer flag by flag, and `t` comes before `T`.
-    pub(crate) async fn touch(&self, key: &str, deadline: u32) -> Result<Option<Item>> {
-        item(self.run(get(key).without_value().touch_raw(deadline)).await?)
+    pub(crate) async fn touch(
+        &self,
+        key: &str,
+        deadline: u32,
+        by: Instant,
+    ) -> Result<Option<Item>> {
+        item(self.run(get(key).without_value().touch_raw(deadline), by).await?)
     }
 
-    /// The items under several keys, in their order.
-    pub(crate) async fn get_many(&self, keys: &[&str]) -> Result<Vec<Option<Item>>> {
+    /// The items under several keys, in their order, by one lane.
+    pub(crate) async fn get_many(&self, keys: &[&str], by: Instant) -> Result<Vec<Option<Item>>> {
+        let lane = self.lane();
+        let ask = |key: &&str| {
+            let get = get(key);
+            Ok((ask(lane, &get)?, get))
+        };
+        let asked: Vec<(Asked, Get)> = keys.iter().map(ask).collect::<Result<_>>()?;
         let mut items = Vec::with_capacity(keys.len());
-        let mut rest = keys;
-        while !rest.is_empty() {
-            let (batch, later) = rest.split_at(batch_len(rest));
-            let results = self.0.run_many(batch.iter().copied().map(get)).await;
-            for result in results.map_err(error::of)? {
-                items.push(item(result.map_err(error::of)?)?);
-            }
-            rest = later;
+        for (asked, get) in asked {
+            items.push(item(parse(&get, asked.answer(by).await?)?)?);
         }
         Ok(items)
     }
 
     /// The CAS number of what is stored now; `None` if the guard refused.
-    pub(crate) async fn set(&self, key: &str, stored: Stored, guard: Guard) -> Result<Option<u64>> {
+    pub(crate) async fn set(
+        &self,
+        key: &str,
+        stored: Stored,
+        guard: Guard,
+        by: Instant,
+    ) -> Result<Option<u64>> {
         let mut set = Set::new(key, []).client_flags(stored.format).return_cas();
         set.value = stored.value;
         if stored.deadline != 0 {
@@ -110,7 +108,7 @@ impl Client {
             Guard::Cas(cas) => set.compare_cas(cas),
             Guard::None => set,
         };
-        let result = self.run(set).await?;
+        let result = self.run(set, by).await?;
         match result.status {
             MutationStatus::Applied => result.cas.map(Some).ok_or_else(error::garbled),
             _ => Ok(None),
@@ -118,32 +116,38 @@ impl Client {
     }
 
     /// True if nothing is there now; false if the guard refused.
-    pub(crate) async fn delete(&self, key: &str, guard: Guard) -> Result<bool> {
+    pub(crate) async fn delete(&self, key: &str, guard: Guard, by: Instant) -> Result<bool> {
         let delete = match guard {
             Guard::Cas(cas) => Delete::new(key).compare_cas(cas),
             Guard::Absent | Guard::None => Delete::new(key),
         };
-        let status = self.run(delete).await?.status;
+        let status = self.run(delete, by).await?.status;
         Ok(status == MutationStatus::Applied || guard == Guard::None)
     }
 
-    async fn run<O: Operation>(&self, operation: O) -> Result<O::Output> {
-        self.0.run(operation).await.map_err(error::of)
+    async fn run<O: Operation>(&self, operation: O, by: Instant) -> Result<O::Output> {
+        let answer = ask(self.lane(), &operation)?.answer(by).await?;
+        parse(&operation, answer)
     }
+
+    /// Of two that take turns, the one with less to do: a big value holds up few.
+    fn lane(&self) -> &Lane {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let [one, other] = [turn, turn + 1].map(|turn| &self.lanes[turn % self.lanes.len()]);
+        if other.load() < one.load() { other } else { one }
+    }
+}
+
+fn ask<O: Operation>(lane: &Lane, operation: &O) -> Result<Asked> {
+    lane.ask(&operation.prepare().map_err(error::of)?)
+}
+
+fn parse<O: Operation>(operation: &O, answer: MetaCommandResult) -> Result<O::Output> {
+    operation.parse(answer).map_err(|_protocol| error::garbled())
 }
 
 fn get(key: &str) -> Get {
     Get::new(key).meta(Meta::NONE.cas().ttl())
-}
-
-/// How many of these keys may be asked for at once; at least one.
-fn batch_len(keys: &[&str]) -> usize {
-    let mut bytes = 0;
-    let fits = |key: &&&str| {
-        bytes += key.len() + REQUEST_BYTES;
-        bytes <= REQUESTS_BYTES_MAX
-    };
-    keys.iter().take_while(fits).count().max(1)
 }
 
 fn item(result: GetResult) -> Result<Option<Item>> {
@@ -161,19 +165,4 @@ fn item(result: GetResult) -> Result<Option<Item>> {
         left_s,
         value: result.value.unwrap_or_default(),
     }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_batch_of_reads_fits_into_what_the_kernel_holds() {
-        let longest = "k".repeat(200);
-        let keys = vec![longest.as_str(); 256];
-        assert_eq!(batch_len(&keys), REQUESTS_BYTES_MAX / (200 + REQUEST_BYTES));
-        assert_eq!(batch_len(&keys[..3]), 3);
-        let request = "mg  v f c t O255\r\n";
-        assert!(request.len() < REQUEST_BYTES);
-    }
 }

@@ -5,7 +5,7 @@ use steadfast_backend::{Error, ErrorKind, Result};
 /// Each unit of weight costs every call a hash of its key.
 pub(crate) const WEIGHT_MAX: u32 = 100;
 const TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
-pub(crate) const CONNECTIONS_MAX: u32 = 65_535;
+pub(crate) const CONNECTIONS_MAX: u32 = 1_024;
 pub(crate) const DEFAULT_PORT: u16 = 11_211;
 
 /// Which servers a [`MemcachedBackend`](crate::MemcachedBackend) uses, and how. An address turns
@@ -45,7 +45,7 @@ impl MemcachedConfig {
     }
 
     pub(crate) fn without_servers() -> Self {
-        Self { servers: Vec::new(), timeout: Duration::from_secs(1), connections: 16 }
+        Self { servers: Vec::new(), timeout: Duration::from_secs(1), connections: 2 }
     }
 
     /// One more server. Adding or removing one moves only the keys that come to it or leave it.
@@ -71,8 +71,9 @@ impl MemcachedConfig {
         self
     }
 
-    /// How many connections a server gets from this process, one call each; 16 unless set. One
-    /// more watches over it. Memcached takes 1024 from all its clients unless told otherwise.
+    /// How many connections a server gets from this process, 1 to 1024; 2 unless set. Calls share
+    /// them: requests that are ready together go out together, so more connections are slower,
+    /// but a big value holds up fewer calls. One more connection watches over the server.
     #[must_use]
     pub fn connections(mut self, connections: usize) -> Self {
         self.connections = connections;

@@ -50,13 +50,9 @@ fn reach_step(server: &Server) -> Duration {
 
 impl Keeper {
     /// For a server as it was found at the start.
-    pub(crate) async fn new(
-        server: Arc<Server>,
-        reached: Result<Found>,
-        value_len_max: usize,
-    ) -> Self {
+    pub(crate) fn new(server: Arc<Server>, reached: Result<Found>, value_len_max: usize) -> Self {
         let mut keeper = Self { server, admin: None, value_len_max, resolved: Instant::now() };
-        keeper.judge(reached).await;
+        keeper.judge(reached);
         keeper
     }
 
@@ -94,24 +90,24 @@ impl Keeper {
             }
         }
         let reached = reach(&self.server).await;
-        self.judge(reached).await;
+        self.judge(reached);
     }
 
-    async fn judge(&mut self, reached: Result<Found>) {
-        match self.admit(reached).await {
+    fn judge(&mut self, reached: Result<Found>) {
+        match self.admit(reached) {
             Ok(admin) => self.admin = Some(admin),
             Err(error) => self.eject(error),
         }
     }
 
-    async fn admit(&self, reached: Result<Found>) -> Result<Admin> {
+    fn admit(&self, reached: Result<Found>) -> Result<Admin> {
         let mut found = reached?;
         if value_len_max(&found) < self.value_len_max {
             let detail = "its item_size_max is smaller than that of the servers at the start; \
                           start them all with the same -I";
             return Err(Error::new(ErrorKind::Config, detail));
         }
-        self.server.admit(found.admin.address(), found.clock).await?;
+        self.server.admit(found.admin.address(), found.clock);
         found.admin.wait_up_to(self.server.timeout);
         Ok(found.admin)
     }
@@ -153,7 +149,7 @@ mod tests {
         let found = Admin::open(&old.addr().to_string(), limit).await;
         // As if the name had led to the old server when it was looked up.
         let server = Arc::new(Server::new(new.addr().to_string(), limit, 1));
-        let mut keeper = Keeper::new(server, found, 0).await;
+        let mut keeper = Keeper::new(server, found, 0);
         keeper.look().await;
         assert_eq!(keeper.admin.as_ref().map(Admin::address), Some(old.addr()), "looked up early");
         keeper.resolved = Instant::now().checked_sub(RESOLVE_PERIOD).unwrap();

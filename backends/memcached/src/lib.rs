@@ -97,8 +97,9 @@
 //! | what | [kind](steadfast_backend::ErrorKind) | what to do |
 //! | --- | --- | --- |
 //! | a server is out, or closed the connection | `Unavailable` | start it; see that it is reached |
-//! | silence, or no free connection | `Timeout` | look at its load; allow more connections |
+//! | silence | `Timeout` | look at its load; allow more time |
 //! | no more connections at the server | `Busy` | raise `-c` |
+//! | thousands of calls wait for one connection | `Busy` | make fewer at once |
 //! | no memory, and evictions are off | `Full` | raise `-m`, or start it without `-M` |
 //! | a value over the limit of the smallest server | `TooLarge` | store less, or raise `-I` |
 //! | what another program or a newer version wrote | `Corrupt` | upgrade; use another namespace |
@@ -114,6 +115,7 @@
 //! by how many microseconds it may have been later. The rest is the value as it was put.
 
 mod admin;
+mod answers;
 mod backend;
 mod client;
 mod clock;
@@ -122,6 +124,7 @@ mod error;
 mod expiry;
 mod health;
 mod keeper;
+mod lane;
 mod read;
 mod record;
 mod router;

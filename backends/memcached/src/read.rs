@@ -4,13 +4,13 @@ use steadfast_backend::{Entry, Key, Result};
 use tokio::time::Instant;
 
 use crate::record;
-use crate::server::{Effect, Server};
+use crate::server::Server;
 
 impl Server {
     pub(crate) async fn get(&self, key: &Key, deadline: Instant) -> Result<Option<Entry>> {
         let (client, clock) = self.link()?;
         let asked = Moment::now();
-        let item = self.trip(deadline, Effect::Read, client.get(key.as_str())).await?;
+        let item = self.trip(deadline, client.get(key.as_str(), deadline)).await?;
         item.map(|item| record::decode(item, clock, asked)).transpose()
     }
 
@@ -22,7 +22,7 @@ impl Server {
     ) -> Result<Vec<Option<Entry>>> {
         let (client, clock) = self.link()?;
         let asked = Moment::now();
-        let items = self.trip(deadline, Effect::Read, client.get_many(keys)).await?;
+        let items = self.trip(deadline, client.get_many(keys, deadline)).await?;
         let decode = |item| record::decode(item, clock, asked);
         items.into_iter().map(|item| item.map(decode).transpose()).collect()
     }

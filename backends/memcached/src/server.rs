@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use steadfast_backend::{Error, ErrorKind, Result};
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::client::Client;
 use crate::clock::ServerClock;
@@ -30,13 +30,6 @@ enum Link {
     Out(Arc<Error>),
 }
 
-/// Whether a request changes something, so that an unanswered one is ambiguous.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
-    Change,
-    Read,
-}
-
 impl Server {
     /// It is out until it is admitted.
     pub(crate) fn new(address: String, timeout: Duration, connections: usize) -> Self {
@@ -57,23 +50,16 @@ impl Server {
         }
     }
 
-    /// One trip, within the time that is left.
+    /// One trip, if there is time for it.
     pub(crate) async fn trip<T>(
         &self,
         deadline: Instant,
-        effect: Effect,
         request: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         if deadline <= Instant::now() {
-            // Not sent. Without this it would be, for lack of a chance to see the time.
             return Err(error::no_answer());
         }
-        let answer = match timeout_at(deadline, request).await {
-            Ok(answer) => answer,
-            // Only the exchange can last this long; see `Client::new`.
-            Err(_) if effect == Effect::Change => Err(error::no_answer().ambiguous()),
-            Err(_) => Err(error::no_answer()),
-        };
+        let answer = request.await;
         if answer.as_ref().is_err_and(Error::is_outage) {
             self.doubted.notify_one();
         }
@@ -81,10 +67,9 @@ impl Server {
     }
 
     /// It is there: calls go to it, over connections of their own.
-    pub(crate) async fn admit(&self, address: SocketAddr, clock: ServerClock) -> Result<()> {
-        let client = Client::new(address, self.timeout, self.connections).await?;
+    pub(crate) fn admit(&self, address: SocketAddr, clock: ServerClock) {
+        let client = Client::new(address, self.timeout, self.connections);
         self.set(Link::Up(Arc::new(client), clock));
-        Ok(())
     }
 
     /// Takes in what the server showed of its clock.
@@ -122,7 +107,7 @@ impl fmt::Debug for Server {
 
 #[cfg(test)]
 mod tests {
-    use std::future::{pending, ready};
+    use std::future::ready;
 
     use super::*;
 
@@ -130,22 +115,9 @@ mod tests {
         Server::new("cache:11211".to_owned(), Duration::from_secs(1), 1)
     }
 
-    async fn timed_out(deadline: Instant, effect: Effect) -> Error {
-        server().trip(deadline, effect, pending::<Result<()>>()).await.unwrap_err()
-    }
-
-    #[tokio::test]
-    async fn only_a_change_that_may_have_been_sent_is_ambiguous() {
-        let soon = Instant::now() + Duration::from_millis(1);
-        for (effect, ambiguous) in [(Effect::Change, true), (Effect::Read, false)] {
-            let error = timed_out(soon, effect).await;
-            assert_eq!((error.kind(), error.is_ambiguous()), (ErrorKind::Timeout, ambiguous));
-        }
-    }
-
     #[tokio::test]
     async fn nothing_is_sent_after_the_deadline() {
-        let sent = server().trip(Instant::now(), Effect::Change, ready(Ok(()))).await;
+        let sent = server().trip(Instant::now(), ready(Ok(()))).await;
         let error = sent.unwrap_err();
         assert_eq!((error.kind(), error.is_ambiguous()), (ErrorKind::Timeout, false));
     }
@@ -153,7 +125,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_known_of_the_clock_gets_more_exact() {
         let (server, now) = (server(), std::time::Instant::now());
-        server.admit(([127, 0, 0, 1], 1).into(), ServerClock::shown(10, now, now)).await.unwrap();
+        server.admit(([127, 0, 0, 1], 1).into(), ServerClock::shown(10, now, now));
         server.tell(ServerClock::shown(11, now, now));
         let (_, clock) = server.link().unwrap();
         assert_eq!((clock.earliest_us(), clock.latest_us()), (11_000_000, 12_000_000));

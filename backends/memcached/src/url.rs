@@ -105,7 +105,7 @@ mod tests {
             ("memcached://h1,h2?weights=1", "for each server"),
             ("memcached://h?weights=canary", "for each server"),
             ("memcached://h?weights=101", "1 to 100"),
-            ("memcached://h?connections=0", "1 to 65535"),
+            ("memcached://h?connections=0", "1 to 1024"),
             ("memcached://h?timeout=0s", "timeout"),
             ("memcached://h?lanes=2", "the option lanes; memcached takes weights, timeout"),
         ] {

@@ -4,7 +4,7 @@ use steadfast_backend::{Condition, Error, Key, Result, Ttl, Version, Write, Writ
 use tokio::time::Instant;
 
 use crate::client::{Guard, Item, Stored};
-use crate::server::{Effect, Server};
+use crate::server::Server;
 use crate::{error, expiry, record};
 
 /// How often a change is tried while others change the key between its trips.
@@ -50,8 +50,8 @@ impl Server {
             }
             Write::Delete { key, .. } => {
                 let (client, _) = self.link()?;
-                let delete = client.delete(key.as_str(), guard);
-                let deleted = self.trip(deadline, Effect::Change, delete).await?;
+                let delete = client.delete(key.as_str(), guard, deadline);
+                let deleted = self.trip(deadline, delete).await?;
                 Ok(deleted.then_some(None))
             }
             Write::Check { .. } => Ok(None),
@@ -73,8 +73,8 @@ impl Server {
             deadline: expiry::on_the_wire(ttl, now)?,
             value: record::encode(value, now),
         };
-        let set = client.set(key.as_str(), stored, guard);
-        let cas = self.trip(deadline, Effect::Change, set).await?;
+        let set = client.set(key.as_str(), stored, guard, deadline);
+        let cas = self.trip(deadline, set).await?;
         cas.map(record::version_of_cas).transpose()
     }
 
@@ -93,13 +93,14 @@ impl Server {
             Guard::Absent | Guard::None => true,
         };
         if guard != Guard::None {
-            let seen = self.trip(deadline, Effect::Read, client.look(key.as_str())).await?;
+            let seen = self.trip(deadline, client.look(key.as_str(), deadline)).await?;
             if !seen.as_ref().is_some_and(wanted) {
                 return Ok(None);
             }
         }
-        let touch = client.touch(key.as_str(), expiry::on_the_wire(ttl, clock.at(Moment::now()))?);
-        let Some(touched) = self.trip(deadline, Effect::Change, touch).await? else {
+        let wire = expiry::on_the_wire(ttl, clock.at(Moment::now()))?;
+        let touch = client.touch(key.as_str(), wire, deadline);
+        let Some(touched) = self.trip(deadline, touch).await? else {
             return Ok(None);
         };
         match record::version(&touched) {
@@ -117,8 +118,8 @@ impl Server {
         for _ in 0..ATTEMPTS_MAX {
             let before = expiry::restored(touched.left_s, clock.at(Moment::now()));
             let before = before.map_err(Error::ambiguous)?;
-            let touch = client.touch(key.as_str(), before);
-            match self.trip(deadline, Effect::Change, touch).await? {
+            let touch = client.touch(key.as_str(), before, deadline);
+            match self.trip(deadline, touch).await? {
                 // Yet another put came between, with another deadline.
                 Some(other) if other.cas != touched.cas && other.left_s != touched.left_s => {
                     touched = other;
