@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod breaker;
 mod connect;
 mod fields;
 pub mod idempotency;

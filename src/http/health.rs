@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use crate::Store;
+use crate::breaker::BreakerState;
 
 /// A store that needs longer than this for a round trip counts as degraded.
 const SLOW: Duration = Duration::from_millis(250);
@@ -18,7 +19,7 @@ const DOWN: Duration = Duration::from_secs(2);
 pub enum HealthStatus {
     /// The store answers.
     Ok,
-    /// It answers, but slowly.
+    /// It answers, but slowly, or calls to a server of it are not all let through.
     Degraded,
     /// It does not answer.
     Down,
@@ -33,6 +34,8 @@ pub struct HealthReport {
     pub backend: &'static str,
     /// How long the round trip took, or was waited for.
     pub latency: Duration,
+    /// Whether calls to the store are let through: the worst of its servers.
+    pub breaker: BreakerState,
 }
 
 /// Asks the store itself, by a real round trip.
@@ -40,8 +43,11 @@ pub async fn health(store: &Store) -> HealthReport {
     let started = Instant::now();
     let checked = timeout(DOWN, store.check()).await;
     let latency = started.elapsed();
+    let breaker = worst(store);
     let status = match checked {
-        Ok(Ok(_health)) if latency > SLOW => HealthStatus::Degraded,
+        Ok(Ok(_health)) if latency > SLOW || breaker != BreakerState::Closed => {
+            HealthStatus::Degraded
+        }
         Ok(Ok(_health)) => HealthStatus::Ok,
         Ok(Err(error)) => {
             warn!(%error, "the store failed its health check");
@@ -52,7 +58,17 @@ pub async fn health(store: &Store) -> HealthReport {
             HealthStatus::Down
         }
     };
-    HealthReport { status, backend: store.info().name, latency }
+    HealthReport { status, backend: store.info().name, latency, breaker }
+}
+
+fn worst(store: &Store) -> BreakerState {
+    let rank = |state: &BreakerState| match state {
+        BreakerState::Closed => 0,
+        BreakerState::HalfOpen => 1,
+        BreakerState::Open => 2,
+    };
+    let states = store.breakers().into_iter().map(|(_server, breaker)| breaker.state);
+    states.max_by_key(rank).unwrap_or(BreakerState::Closed)
 }
 
 impl IntoResponse for HealthReport {
@@ -62,12 +78,16 @@ impl IntoResponse for HealthReport {
             HealthStatus::Degraded => (StatusCode::OK, "degraded"),
             HealthStatus::Down => (StatusCode::SERVICE_UNAVAILABLE, "down"),
         };
+        let breaker = match self.breaker {
+            BreakerState::Closed => "closed",
+            BreakerState::Open => "open",
+            BreakerState::HalfOpen => "half-open",
+        };
         let body = json!({
             "status": text,
             "backend": self.backend,
             "latency_ms": self.latency.as_secs_f64() * 1e3,
-            // There is no breaker yet, so nothing ever opens the circuit.
-            "breaker": "closed",
+            "breaker": breaker,
         });
         let mut response = Response::builder()
             .status(status)

@@ -152,43 +152,51 @@ impl<A: State> Idempotency<A> {
         key: &IdempotencyKey,
         fingerprint: &Fingerprint,
     ) -> Result<Begin<A>> {
-        let store_key = scope.store_key(&self.store, key)?;
-        let first = |owner| Bid::first(store_key.clone(), *fingerprint, owner);
-        let mut bid = first(crate::random::bytes()?);
-        let mut only_if = Condition::Absent;
-        for _round in 0..ROUNDS_MAX {
-            let head = bid.head(self.running());
-            let current = match self.put(&store_key, &head, None, only_if).await? {
-                Written::Applied { version: Some(version) } => {
-                    return Ok(Begin::Acquired(Claim::new(self.clone(), bid, version)));
-                }
-                Written::Applied { version: None } => return Err(lost()),
-                Written::Refused { current } => current,
-            };
-            let Some(entry) = current else {
-                (bid, only_if) = (first(bid.owner), Condition::Absent);
-                continue;
-            };
-            only_if = Condition::VersionIs(entry.version);
-            match self.judge(&bid, &entry)? {
-                Verdict::Decided(begin) => return Ok(begin),
-                Verdict::Mine => {
-                    return Ok(Begin::Acquired(Claim::new(self.clone(), bid, entry.version)));
-                }
-                Verdict::TakeOver(head) => {
-                    // Another tenure: it must not be taken for one that it follows.
-                    bid = Bid::after(store_key.clone(), head, crate::random::bytes()?);
-                }
-                Verdict::GiveUp(mut head) => {
-                    let (reason, answered) = (Reason::Attempts, false);
-                    head.phase = Phase::Indeterminate { reason, answered };
-                    if self.put(&store_key, &head, None, only_if).await?.is_applied() {
-                        return Ok(Begin::Indeterminate { reason, answer: None });
+        self.store
+            .one_call(async {
+                let store_key = scope.store_key(&self.store, key)?;
+                let first = |owner| Bid::first(store_key.clone(), *fingerprint, owner);
+                let mut bid = first(crate::random::bytes()?);
+                let mut only_if = Condition::Absent;
+                for _round in 0..ROUNDS_MAX {
+                    let head = bid.head(self.running());
+                    let current = match self.put(&store_key, &head, None, only_if).await? {
+                        Written::Applied { version: Some(version) } => {
+                            return Ok(Begin::Acquired(Claim::new(self.clone(), bid, version)));
+                        }
+                        Written::Applied { version: None } => return Err(lost()),
+                        Written::Refused { current } => current,
+                    };
+                    let Some(entry) = current else {
+                        (bid, only_if) = (first(bid.owner), Condition::Absent);
+                        continue;
+                    };
+                    only_if = Condition::VersionIs(entry.version);
+                    match self.judge(&bid, &entry)? {
+                        Verdict::Decided(begin) => return Ok(begin),
+                        Verdict::Mine => {
+                            return Ok(Begin::Acquired(Claim::new(
+                                self.clone(),
+                                bid,
+                                entry.version,
+                            )));
+                        }
+                        Verdict::TakeOver(head) => {
+                            // Another tenure: it must not be taken for one that it follows.
+                            bid = Bid::after(store_key.clone(), head, crate::random::bytes()?);
+                        }
+                        Verdict::GiveUp(mut head) => {
+                            let (reason, answered) = (Reason::Attempts, false);
+                            head.phase = Phase::Indeterminate { reason, answered };
+                            if self.put(&store_key, &head, None, only_if).await?.is_applied() {
+                                return Ok(Begin::Indeterminate { reason, answer: None });
+                            }
+                        }
                     }
                 }
-            }
-        }
-        Err(store::contended(ROUNDS_MAX))
+                Err(store::contended(ROUNDS_MAX))
+            })
+            .await
     }
 
     /// The rows of the table, in their order: a request that is not the key's comes before all
@@ -255,7 +263,7 @@ impl<A: State> Idempotency<A> {
         only_if: Condition,
     ) -> Result<Written> {
         let write = self.compose(key, head, answer, only_if)?;
-        store::twice(|| self.store.write(write.clone())).await
+        self.store.twice(key, || self.store.write(write.clone())).await
     }
 
     pub(super) fn compose(

@@ -141,23 +141,28 @@ impl<A: State> Claim<A> {
     ///
     /// What the store says; the claim then lapses by itself.
     pub async fn release(&self) -> Result<Release> {
-        if self.bid.effects_started || self.bid.attempt > 1 {
-            return Ok(Release::Refused);
-        }
-        let mut version = self.version;
-        for _round in 0..ROUNDS_MAX {
-            let delete =
-                Write::delete(self.bid.store_key.clone()).only_if(Condition::VersionIs(version));
-            match self.idempotency.store.write(delete).await? {
-                // A renewal of ours whose reply was lost.
-                Written::Refused { current: Some(entry) } if self.is_running(&entry)? => {
-                    version = entry.version;
+        self.idempotency
+            .store
+            .one_call(async {
+                if self.bid.effects_started || self.bid.attempt > 1 {
+                    return Ok(Release::Refused);
                 }
-                Written::Refused { current: Some(_) } => return Ok(Release::Lost),
-                _ => return Ok(Release::Released),
-            }
-        }
-        Err(store::contended(ROUNDS_MAX))
+                let mut version = self.version;
+                for _round in 0..ROUNDS_MAX {
+                    let delete = Write::delete(self.bid.store_key.clone())
+                        .only_if(Condition::VersionIs(version));
+                    match self.idempotency.store.write(delete).await? {
+                        // A renewal of ours whose reply was lost.
+                        Written::Refused { current: Some(entry) } if self.is_running(&entry)? => {
+                            version = entry.version;
+                        }
+                        Written::Refused { current: Some(_) } => return Ok(Release::Lost),
+                        _ => return Ok(Release::Released),
+                    }
+                }
+                Err(store::contended(ROUNDS_MAX))
+            })
+            .await
     }
 
     fn is_running(&self, entry: &Entry) -> Result<bool> {

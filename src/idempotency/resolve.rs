@@ -78,29 +78,33 @@ impl<A: State> Idempotency<A> {
     ///
     /// What the store says.
     pub async fn status(&self, scope: &Scope, key: &IdempotencyKey) -> Result<Option<Status<A>>> {
-        let store_key = scope.store_key(&self.store, key)?;
-        let Some(entry) = self.store.entry(&store_key).await? else { return Ok(None) };
-        let opened = self.open(&store_key, &entry)?;
-        let state = match opened.head.phase {
-            Phase::Completed => KeyState::Completed(opened.value()?),
-            Phase::Indeterminate { reason, answered } => {
-                let answer = answered.then(|| opened.value()).transpose()?;
-                KeyState::Indeterminate { reason, answer }
-            }
-            Phase::Running { lease_ms } => match lease_left(lease_ms, &entry) {
-                Duration::ZERO => KeyState::Lapsed,
-                lease_left => KeyState::Running { lease_left },
-            },
-        };
-        Ok(Some(Status {
-            state,
-            version: entry.version,
-            attempt: opened.head.attempt,
-            effects_started: opened.head.effects_started,
-            effect_id: text::encode(&opened.head.origin),
-            checkpoint: opened.head.checkpoint,
-            age: entry.age,
-        }))
+        self.store
+            .one_call(async {
+                let store_key = scope.store_key(&self.store, key)?;
+                let Some(entry) = self.store.entry(&store_key).await? else { return Ok(None) };
+                let opened = self.open(&store_key, &entry)?;
+                let state = match opened.head.phase {
+                    Phase::Completed => KeyState::Completed(opened.value()?),
+                    Phase::Indeterminate { reason, answered } => {
+                        let answer = answered.then(|| opened.value()).transpose()?;
+                        KeyState::Indeterminate { reason, answer }
+                    }
+                    Phase::Running { lease_ms } => match lease_left(lease_ms, &entry) {
+                        Duration::ZERO => KeyState::Lapsed,
+                        lease_left => KeyState::Running { lease_left },
+                    },
+                };
+                Ok(Some(Status {
+                    state,
+                    version: entry.version,
+                    attempt: opened.head.attempt,
+                    effects_started: opened.head.effects_started,
+                    effect_id: text::encode(&opened.head.origin),
+                    checkpoint: opened.head.checkpoint,
+                    age: entry.age,
+                }))
+            })
+            .await
     }
 
     /// Settles a lapsed or indeterminate key with what was found out, if its record is still the
@@ -120,34 +124,38 @@ impl<A: State> Idempotency<A> {
         version: Version,
         resolution: Resolution<A>,
     ) -> Result<Resolved> {
-        let store_key = scope.store_key(&self.store, key)?;
-        let entry = self.store.entry(&store_key).await?;
-        let Some(entry) = entry.filter(|entry| entry.version == version) else {
-            return Ok(Resolved::Stale);
-        };
-        let mut head = self.open(&store_key, &entry)?.head;
-        if !is_unknown(head.phase, &entry) {
-            return Ok(Resolved::Stale);
-        }
-        (head.owner, head.phase) = (crate::random::bytes()?, Phase::Completed);
-        let only_if = Condition::VersionIs(version);
-        let written = match resolution {
-            Resolution::Absent => {
-                self.store.write(Write::delete(store_key.clone()).only_if(only_if)).await?
-            }
-            Resolution::Completed(answer) => {
-                self.put(&store_key, &head, Some(&answer), only_if).await?
-            }
-        };
-        let settled = match written {
-            Written::Applied { .. } => true,
-            // Ours, if the first reply was lost.
-            Written::Refused { current: Some(entry) } => {
-                self.open(&store_key, &entry)?.head.owner == head.owner
-            }
-            Written::Refused { current: None } => false,
-        };
-        Ok(if settled { Resolved::Resolved } else { Resolved::Stale })
+        self.store
+            .one_call(async {
+                let store_key = scope.store_key(&self.store, key)?;
+                let entry = self.store.entry(&store_key).await?;
+                let Some(entry) = entry.filter(|entry| entry.version == version) else {
+                    return Ok(Resolved::Stale);
+                };
+                let mut head = self.open(&store_key, &entry)?.head;
+                if !is_unknown(head.phase, &entry) {
+                    return Ok(Resolved::Stale);
+                }
+                (head.owner, head.phase) = (crate::random::bytes()?, Phase::Completed);
+                let only_if = Condition::VersionIs(version);
+                let written = match resolution {
+                    Resolution::Absent => {
+                        self.store.write(Write::delete(store_key.clone()).only_if(only_if)).await?
+                    }
+                    Resolution::Completed(answer) => {
+                        self.put(&store_key, &head, Some(&answer), only_if).await?
+                    }
+                };
+                let settled = match written {
+                    Written::Applied { .. } => true,
+                    // Ours, if the first reply was lost.
+                    Written::Refused { current: Some(entry) } => {
+                        self.open(&store_key, &entry)?.head.owner == head.owner
+                    }
+                    Written::Refused { current: None } => false,
+                };
+                Ok(if settled { Resolved::Resolved } else { Resolved::Stale })
+            })
+            .await
     }
 }
 

@@ -27,7 +27,9 @@ impl<T: State> Sessions<T> {
         id: &SessionId,
         mut change: impl FnMut(&mut T) -> R,
     ) -> std::result::Result<Changed<R>, SessionError> {
-        self.update_all(id, |state, _attributes| change(state)).await
+        self.store
+            .one_call(async { self.update_all(id, |state, _attributes| change(state)).await })
+            .await
     }
 
     /// As [`update`](Sessions::update), of the state and the attributes together.
@@ -40,7 +42,11 @@ impl<T: State> Sessions<T> {
         id: &SessionId,
         mut change: impl FnMut(&mut T, &mut Attributes) -> R,
     ) -> std::result::Result<Changed<R>, SessionError> {
-        self.revise(id, None, |state, attributes| Ok(change(state, attributes))).await
+        self.store
+            .one_call(async {
+                self.revise(id, None, |state, attributes| Ok(change(state, attributes))).await
+            })
+            .await
     }
 
     /// Changes attributes; see [`Edit`] for what becomes of changes at the same time. Two trips;
@@ -52,10 +58,16 @@ impl<T: State> Sessions<T> {
     /// and [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if an attribute is not what a change
     /// needs. Nothing of the edit is done then.
     pub async fn edit(&self, id: &SessionId, edit: &Edit) -> std::result::Result<(), SessionError> {
-        if edit.is_empty() {
-            return Ok(());
-        }
-        self.revise(id, None, |_state, attributes| edit.apply(attributes)).await.map(|_changed| ())
+        self.store
+            .one_call(async {
+                if edit.is_empty() {
+                    return Ok(());
+                }
+                self.revise(id, None, |_state, attributes| edit.apply(attributes))
+                    .await
+                    .map(|_changed| ())
+            })
+            .await
     }
 
     /// Runs a change on the session behind an id, or on what was just read of it.

@@ -38,7 +38,7 @@ impl<T: State> Sessions<T> {
         id: &SessionId,
         rotation: Rotation,
     ) -> std::result::Result<Session<T>, SessionError> {
-        self.rotate_with(id, rotation, &Edit::new()).await
+        self.store.one_call(async { self.rotate_with(id, rotation, &Edit::new()).await }).await
     }
 
     /// As [`rotate`](Sessions::rotate), with an edit in the same step: both or neither.

@@ -77,7 +77,11 @@ impl<T: State> Sessions<T> {
     /// [`size_max`](SessionsBuilder::size_max). Nothing is created then, unless the error is
     /// ambiguous, and in that case nobody holds the id.
     pub async fn create(&self, state: T) -> Result<Session<T>> {
-        self.create_as(SessionId::generate(None)?, state, Attributes::default()).await
+        self.store
+            .one_call(async {
+                self.create_as(SessionId::generate(None)?, state, Attributes::default()).await
+            })
+            .await
     }
 
     /// As [`create`](Sessions::create), under an id that nobody has yet.
@@ -115,14 +119,18 @@ impl<T: State> Sessions<T> {
     ///
     /// As [`load`](Sessions::load).
     pub async fn find(&self, id: &SessionId) -> Result<Found<T>> {
-        let current = match self.current(id).await? {
-            Ok(current) => current,
-            Err(ended) => return Ok(Found::Ended(ended)),
-        };
-        // Before anything is written: what this build cannot read is not even touched.
-        let state = current.opened.value()?;
-        let renewed = self.touch_if_due(&current.key, &current.opened).await;
-        Ok(Found::Live(self.session(current, state, renewed)))
+        self.store
+            .one_call(async {
+                let current = match self.current(id).await? {
+                    Ok(current) => current,
+                    Err(ended) => return Ok(Found::Ended(ended)),
+                };
+                // Before anything is written: what this build cannot read is not even touched.
+                let state = current.opened.value()?;
+                let renewed = self.touch_if_due(&current.key, &current.opened).await;
+                Ok(Found::Live(self.session(current, state, renewed)))
+            })
+            .await
     }
 
     /// The session as [`load`](Sessions::load) gives it, without renewing the idle timeout: for
@@ -132,9 +140,13 @@ impl<T: State> Sessions<T> {
     ///
     /// As [`load`](Sessions::load).
     pub async fn peek(&self, id: &SessionId) -> Result<Option<Session<T>>> {
-        let Ok(current) = self.current(id).await? else { return Ok(None) };
-        let state = current.opened.value()?;
-        Ok(Some(self.session(current, state, false)))
+        self.store
+            .one_call(async {
+                let Ok(current) = self.current(id).await? else { return Ok(None) };
+                let state = current.opened.value()?;
+                Ok(Some(self.session(current, state, false)))
+            })
+            .await
     }
 
     /// Moves the idle deadline if the slack is used up. True if it did. A failure is no failure of

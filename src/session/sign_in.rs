@@ -28,7 +28,11 @@ impl<T: State> Sessions<T> {
         label: &str,
         state: T,
     ) -> Result<Session<T>, SessionError> {
-        self.sign_in_with(principal, label, state, Attributes::default()).await
+        self.store
+            .one_call(async {
+                self.sign_in_with(principal, label, state, Attributes::default()).await
+            })
+            .await
     }
 
     /// As [`sign_in`](Sessions::sign_in), with attributes from the start.
@@ -77,7 +81,9 @@ impl<T: State> Sessions<T> {
         principal: &Principal,
         label: &str,
     ) -> Result<Session<T>, SessionError> {
-        self.elevate_with(id, principal, label, &Edit::new()).await
+        self.store
+            .one_call(async { self.elevate_with(id, principal, label, &Edit::new()).await })
+            .await
     }
 
     /// As [`elevate`](Sessions::elevate), with an edit in the same step: both or neither.

@@ -1,12 +1,15 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::State;
 use crate::backend::{Error, ErrorKind, Namespace, Result};
+use crate::breaker::BreakerConfig;
 use crate::connect::Connected;
 use crate::schema::Floors;
 
 #[cfg(feature = "encrypt")]
 use super::SealingKeys;
+use super::guard::{Guard, GuardConfig};
 use super::handle::Inner;
 use super::{Codec, Store};
 
@@ -19,6 +22,7 @@ pub struct StoreBuilder {
     #[cfg(feature = "encrypt")]
     sealing: Option<SealingKeys>,
     floors: Floors,
+    guard: GuardConfig,
     /// What a write floor was that is none, and the version of its type.
     bad_floor: Option<(u16, u16)>,
 }
@@ -32,6 +36,7 @@ impl StoreBuilder {
             #[cfg(feature = "encrypt")]
             sealing: None,
             floors: Floors::default(),
+            guard: GuardConfig::default(),
             bad_floor: None,
         }
     }
@@ -72,12 +77,47 @@ impl StoreBuilder {
         self
     }
 
+    /// How long a call may take in all, 2 seconds by default: the wait for a connection, each
+    /// attempt, the pauses between them, and every trip of a call that needs several. What takes
+    /// longer fails with [`ErrorKind::Timeout`].
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.guard.deadline = deadline;
+        self
+    }
+
+    /// How often a call is attempted, 3 times by default. It is made again only if nobody answered
+    /// it and that is safe: a read, or a write of which it is known that it was not made. A budget
+    /// per server pays for it, so that a store in trouble is not asked several times as much.
+    #[must_use]
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.guard.attempts = attempts;
+        self
+    }
+
+    /// How many calls may be under way to one server, 1,024 by default. More than that fail at
+    /// once with [`ErrorKind::Busy`].
+    #[must_use]
+    pub fn in_flight_max(mut self, calls: usize) -> Self {
+        self.guard.in_flight_max = calls;
+        self
+    }
+
+    /// When calls to a server that does not answer stop, and how they begin again. Each server has
+    /// a breaker of its own. By default a call is slow from half the deadline on.
+    #[must_use]
+    pub fn breaker(mut self, config: BreakerConfig) -> Self {
+        self.guard.breaker = Some(config);
+        self
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Invalid`] if the namespace is not 1 to 40 characters of `[A-Za-z0-9._:-]`, for
-    /// a write floor that is not a version up to its type's own, or for two keys of one id.
+    /// a write floor that is not a version up to its type's own, for two keys of one id, and for a
+    /// deadline, limit or breaker that makes no sense.
     pub fn build(self) -> Result<Store> {
         let Connected { backend, namespace } = self.connected;
         let namespace = namespace.unwrap_or(self.namespace);
@@ -95,9 +135,10 @@ impl StoreBuilder {
                           not be read; give each key an id of its own";
             return Err(Error::new(ErrorKind::Invalid, detail));
         }
+        self.guard.check()?;
         let namespace = Namespace::new(&namespace)?.child("v1")?;
         Ok(Store(Arc::new(Inner {
-            backend,
+            guard: Guard::new(backend, self.guard)?,
             namespace,
             codec: self.codec,
             #[cfg(feature = "encrypt")]

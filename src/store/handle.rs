@@ -5,14 +5,16 @@ use tokio::sync::Mutex;
 
 use crate::State;
 use crate::backend::{
-    Backend, BackendInfo, Entry, Error, ErrorKind, Group, Health, Key, Namespace, Result,
-    Transacted, Write, Written,
+    BackendInfo, Entry, Error, ErrorKind, Group, Health, Key, Namespace, Result, Transacted, Write,
+    Written,
 };
+use crate::breaker::Snapshot;
 use crate::connect::Connected;
 use crate::schema::Floors;
 
 #[cfg(feature = "encrypt")]
 use super::SealingKeys;
+use super::guard::Guard;
 use super::{Codec, Record, StoreBuilder};
 
 /// A backend with a namespace and a codec: typed values in, typed values out.
@@ -51,7 +53,7 @@ use super::{Codec, Record, StoreBuilder};
 pub struct Store(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
-    pub(super) backend: Arc<dyn Backend>,
+    pub(super) guard: Guard,
     pub(super) namespace: Namespace,
     pub(super) codec: Codec,
     #[cfg(feature = "encrypt")]
@@ -71,7 +73,7 @@ impl Store {
 
     /// The name and capabilities of the backend.
     pub fn info(&self) -> &BackendInfo {
-        self.0.backend.info()
+        self.0.guard.info()
     }
 
     /// The key `NAMESPACE:v1:KIND:{GROUP}:NAME`; `v1` is the version of this layout.
@@ -115,14 +117,9 @@ impl Store {
     pub(crate) async fn entries(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>> {
         let mut entries = Vec::with_capacity(keys.len());
         for keys in keys.chunks(self.info().capabilities.batch_len_max.max(1)) {
-            entries.extend(self.0.backend.get_many(keys).await?);
+            entries.extend(self.0.guard.get_many(keys).await?);
         }
-        if entries.len() == keys.len() {
-            return Ok(entries);
-        }
-        let detail = "the backend broke its contract: it gave another number of answers than it \
-                      was asked for; report it";
-        Err(Error::new(ErrorKind::Other, detail))
+        Ok(entries)
     }
 
     /// Makes one change if its condition holds.
@@ -131,7 +128,7 @@ impl Store {
     ///
     /// As [`Backend::write`].
     pub async fn write(&self, write: Write) -> Result<Written> {
-        self.0.backend.write(write).await
+        self.0.guard.write(write).await
     }
 
     /// Makes several changes, all or none.
@@ -140,7 +137,7 @@ impl Store {
     ///
     /// As [`Backend::transact`].
     pub async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
-        self.0.backend.transact(writes).await
+        self.0.guard.transact(writes).await
     }
 
     /// Removes a record.
@@ -153,13 +150,19 @@ impl Store {
         self.write(Write::delete(key.clone())).await.map(|_applied| ())
     }
 
-    /// A real round trip to the store.
+    /// A real round trip to the store, past the breakers.
     ///
     /// # Errors
     ///
     /// Whatever keeps the store from answering.
     pub async fn check(&self) -> Result<Health> {
-        self.0.backend.check().await
+        self.0.guard.check().await
+    }
+
+    /// The breakers of the store's servers that were used so far, each by the number of its
+    /// [endpoint](crate::backend::Backend::endpoint).
+    pub fn breakers(&self) -> Vec<(usize, Snapshot)> {
+        self.0.guard.breakers().collect()
     }
 
     /// Finishes what was accepted and refuses new calls, on every clone.
@@ -168,14 +171,16 @@ impl Store {
     ///
     /// As [`Backend::close`].
     pub async fn close(&self) -> Result<()> {
-        self.0.backend.close().await
+        self.0.guard.close().await
     }
 
     pub(crate) async fn entry(&self, key: &Key) -> Result<Option<Entry>> {
-        match self.0.backend.get_ready(key) {
-            Some(answer) => Ok(answer),
-            None => self.0.backend.get(key).await,
-        }
+        self.0.guard.get(key).await
+    }
+
+    /// Runs a call of a user, which may take several trips: they have one deadline.
+    pub(crate) fn one_call<F: Future>(&self, call: F) -> impl Future<Output = F::Output> {
+        self.0.guard.one_call(call)
     }
 }
 

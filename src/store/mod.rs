@@ -6,6 +6,7 @@
 mod codec;
 mod config;
 mod envelope;
+mod guard;
 mod handle;
 mod record;
 #[cfg(feature = "encrypt")]
@@ -24,4 +25,4 @@ pub(crate) use record::{Carried, Head, Opened};
 #[cfg(feature = "encrypt")]
 pub use seal::SealingKeys;
 pub use update::Updated;
-pub(crate) use update::{Fate, contended, twice};
+pub(crate) use update::{Fate, contended};

@@ -95,7 +95,7 @@ impl Store {
     /// lost.
     async fn transact_birth(&self, writes: Vec<Write>, born: &Key) -> Result<Transacted> {
         let error = match self.transact(writes.clone()).await {
-            Err(error) if error.is_ambiguous() => error,
+            Err(error) if self.may_settle(born, &error) => error,
             answer => return answer,
         };
         let version_of =

@@ -53,9 +53,12 @@ impl Store {
         ttl: Option<Ttl>,
         mut change: impl FnMut(&mut Option<T>) -> R,
     ) -> Result<Updated<R>> {
-        let current = self.entry(key).await?;
-        let plan = |current: Option<&Entry>| self.plan(key, ttl, current, &mut change);
-        self.optimistic(key, None, current, plan, |_seen, _now| Ok(Fate::Unknown)).await
+        self.one_call(async {
+            let current = self.entry(key).await?;
+            let plan = |current: Option<&Entry>| self.plan(key, ttl, current, &mut change);
+            self.optimistic(key, None, current, plan, |_seen, _now| Ok(Fate::Unknown)).await
+        })
+        .await
     }
 
     /// Runs the closure on a decoded entry: the write that it comes to, if any, and its output.
@@ -125,7 +128,7 @@ impl Store {
         fate: impl Fn(Option<&Entry>) -> Result<Fate>,
     ) -> Result<Written> {
         let error = match self.write_guarded(guard, write.clone()).await {
-            Err(error) if error.is_ambiguous() => error,
+            Err(error) if self.may_settle(write.key(), &error) => error,
             answer => return answer,
         };
         match self.write_guarded(guard, write).await {
@@ -151,6 +154,25 @@ impl Store {
         })
     }
 
+    /// Calls again if the first reply was lost. If that fails, too, the first error stands: the
+    /// change may be made, whatever became of the repeat.
+    pub(crate) async fn twice<T, F: Future<Output = Result<T>>>(
+        &self,
+        key: &Key,
+        call: impl Fn() -> F,
+    ) -> Result<T> {
+        match call().await {
+            Err(first) if self.may_settle(key, &first) => call().await.map_err(|_again| first),
+            answer => answer,
+        }
+    }
+
+    /// Whether a call of which nobody knows what became may be made again: whoever makes it can
+    /// tell its own mark, and there is enough left to pay for it.
+    pub(super) fn may_settle(&self, key: &Key, error: &Error) -> bool {
+        self.0.guard.may_settle(key, error)
+    }
+
     /// Waits until it is this caller's turn, among those of this process that lost a race for the
     /// same record. Who loses a second one is among strangers; without this, a hundred updates at
     /// once would take thousands of attempts.
@@ -158,15 +180,6 @@ impl Store {
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(key.as_str().as_bytes());
         self.0.turns[hasher.finalize() as usize % TURNS].lock().await
-    }
-}
-
-/// Calls again if the first reply was lost. If that fails, too, the first error stands: the change
-/// may be made, whatever became of the repeat.
-pub(crate) async fn twice<T, F: Future<Output = Result<T>>>(call: impl Fn() -> F) -> Result<T> {
-    match call().await {
-        Err(first) if first.is_ambiguous() => call().await.map_err(|_again| first),
-        answer => answer,
     }
 }
 

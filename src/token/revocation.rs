@@ -80,21 +80,28 @@ impl Revocations {
     /// [`CheckError::Refused`] if one of them was, or if the token could not be revoked at all
     /// because it has no `jti` or no `iat`; [`CheckError::Store`] if the store does not say.
     pub async fn check(&self, token: &Verified) -> std::result::Result<(), CheckError> {
-        let (Some(id), Some(issued_s)) = (&token.id, token.issued_s) else {
-            return Err(TokenError::InvalidClaims.into());
-        };
-        let group = group(&token.issuer, &token.subject);
-        let keys = [self.id_key(&group, &token.issuer, id)?, self.subject_key(&group)?];
-        let entries = <[_; 2]>::try_from(self.store.entries(&keys).await?);
-        let [revoked, mark] = entries.map_err(|_| {
-            Error::new(ErrorKind::Other, "the store gave another number of answers than questions")
-        })?;
-        let mark = mark.map(|entry| self.store.decode::<IssuedUntil>(&keys[1], &entry));
-        let mark = mark.transpose()?;
-        if revoked.is_some() || mark.is_some_and(|mark| mark.value.covers(issued_s)) {
-            return Err(TokenError::Revoked.into());
-        }
-        Ok(())
+        self.store
+            .one_call(async {
+                let (Some(id), Some(issued_s)) = (&token.id, token.issued_s) else {
+                    return Err(TokenError::InvalidClaims.into());
+                };
+                let group = group(&token.issuer, &token.subject);
+                let keys = [self.id_key(&group, &token.issuer, id)?, self.subject_key(&group)?];
+                let entries = <[_; 2]>::try_from(self.store.entries(&keys).await?);
+                let [revoked, mark] = entries.map_err(|_| {
+                    Error::new(
+                        ErrorKind::Other,
+                        "the store gave another number of answers than questions",
+                    )
+                })?;
+                let mark = mark.map(|entry| self.store.decode::<IssuedUntil>(&keys[1], &entry));
+                let mark = mark.transpose()?;
+                if revoked.is_some() || mark.is_some_and(|mark| mark.value.covers(issued_s)) {
+                    return Err(TokenError::Revoked.into());
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// Ends one token, for every replica, from the moment this returns.
@@ -104,16 +111,21 @@ impl Revocations {
     /// [`ErrorKind::Invalid`] for a token without `jti`; otherwise what the store says. After an
     /// ambiguous error, call it again.
     pub async fn revoke(&self, token: &Verified) -> Result<()> {
-        let Some(id) = &token.id else {
-            let detail = "a token without a jti cannot be revoked alone; revoke its subject";
-            return Err(Error::new(ErrorKind::Invalid, detail));
-        };
-        let now_s = super::tokens::seconds(self.tokens.now_us());
-        let left = Duration::from_secs_f64((token.expires_s - now_s).max(0.0));
-        let key = self.id_key(&group(&token.issuer, &token.subject), &token.issuer, id)?;
-        let write = self.store.put(&key, &Revoked)?.expiring(self.ttl(left)?);
-        // Unconditional, so it cannot be refused.
-        self.store.write(write).await.map(|_applied| ())
+        self.store
+            .one_call(async {
+                let Some(id) = &token.id else {
+                    let detail =
+                        "a token without a jti cannot be revoked alone; revoke its subject";
+                    return Err(Error::new(ErrorKind::Invalid, detail));
+                };
+                let now_s = super::tokens::seconds(self.tokens.now_us());
+                let left = Duration::from_secs_f64((token.expires_s - now_s).max(0.0));
+                let key = self.id_key(&group(&token.issuer, &token.subject), &token.issuer, id)?;
+                let write = self.store.put(&key, &Revoked)?.expiring(self.ttl(left)?);
+                // Unconditional, so it cannot be refused.
+                self.store.write(write).await.map(|_applied| ())
+            })
+            .await
     }
 
     /// Ends every token of ours that the subject has by now. Two trips, whatever their number.
@@ -127,18 +139,25 @@ impl Revocations {
     ///
     /// What the store says. After an ambiguous error, call it again.
     pub async fn revoke_subject(&self, subject: &str) -> Result<Duration> {
-        let now_us = self.tokens.now_us();
-        let until_s = now_us.div_ceil(1_000_000);
-        let key = self.subject_key(&group(self.tokens.issuer(), subject))?;
-        let ttl = self.ttl(self.tokens.life_max())?;
-        let updated = self.store.update(&key, Some(ttl), |mark: &mut Option<IssuedUntil>| {
-            // A replica whose clock is behind must not let later tokens in again.
-            let present_s = mark.as_ref().map_or(0, |mark| mark.until_s);
-            *mark = Some(IssuedUntil { until_s: present_s.max(until_s) });
-            present_s.max(until_s)
-        });
-        let until_s = updated.await?.output;
-        Ok(Duration::from_micros((until_s + 1).saturating_mul(1_000_000).saturating_sub(now_us)))
+        self.store
+            .one_call(async {
+                let now_us = self.tokens.now_us();
+                let until_s = now_us.div_ceil(1_000_000);
+                let key = self.subject_key(&group(self.tokens.issuer(), subject))?;
+                let ttl = self.ttl(self.tokens.life_max())?;
+                let updated =
+                    self.store.update(&key, Some(ttl), |mark: &mut Option<IssuedUntil>| {
+                        // A replica whose clock is behind must not let later tokens in again.
+                        let present_s = mark.as_ref().map_or(0, |mark| mark.until_s);
+                        *mark = Some(IssuedUntil { until_s: present_s.max(until_s) });
+                        present_s.max(until_s)
+                    });
+                let until_s = updated.await?.output;
+                Ok(Duration::from_micros(
+                    (until_s + 1).saturating_mul(1_000_000).saturating_sub(now_us),
+                ))
+            })
+            .await
     }
 
     /// Longer than the slowest clock that is still within bounds takes the token, and a second

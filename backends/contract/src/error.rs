@@ -29,6 +29,7 @@ struct Inner {
     operation: &'static str,
     detail: String,
     ambiguous: bool,
+    retry_after: Option<Duration>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -41,6 +42,7 @@ impl Error {
             operation: "",
             detail: detail.into(),
             ambiguous: false,
+            retry_after: None,
             source: None,
         }))
     }
@@ -74,6 +76,13 @@ impl Error {
         self
     }
 
+    /// Says when a repeat makes sense, where that is known better than from the kind.
+    #[must_use]
+    pub fn after(mut self, retry_after: Duration) -> Self {
+        self.0.retry_after = Some(retry_after);
+        self
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -97,7 +106,7 @@ impl Error {
 
     /// When a repeat of the same call makes sense.
     pub fn retry(&self) -> Retry {
-        self.0.kind.retry()
+        self.0.retry_after.map_or_else(|| self.0.kind.retry(), Retry::After)
     }
 }
 
@@ -207,6 +216,14 @@ mod tests {
         for kind in [ErrorKind::Rejected, ErrorKind::Full, ErrorKind::Corrupt, ErrorKind::Closed] {
             assert!(!Error::new(kind, "").is_outage(), "{kind:?}");
         }
+    }
+
+    #[test]
+    fn who_knows_when_to_come_back_says_so() {
+        let error = Error::new(ErrorKind::Unavailable, "");
+        assert_eq!(error.retry(), Retry::After(Duration::from_millis(100)));
+        let later = Duration::from_secs(3);
+        assert_eq!(error.after(later).retry(), Retry::After(later));
     }
 
     #[test]

@@ -1,0 +1,42 @@
+use std::time::Duration;
+
+use crate::backend::{Error, ErrorKind, Result};
+use crate::breaker::BreakerConfig;
+
+/// What a call may take.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct GuardConfig {
+    pub(in crate::store) deadline: Duration,
+    pub(in crate::store) attempts: u32,
+    pub(in crate::store) in_flight_max: usize,
+    /// One that suits the deadline if it is not given.
+    pub(in crate::store) breaker: Option<BreakerConfig>,
+}
+
+impl Default for GuardConfig {
+    fn default() -> Self {
+        Self { deadline: Duration::from_secs(2), attempts: 3, in_flight_max: 1_024, breaker: None }
+    }
+}
+
+impl GuardConfig {
+    pub(in crate::store) fn check(&self) -> Result<()> {
+        const DEADLINE_MAX: Duration = Duration::from_secs(3_600);
+        let Self { deadline, attempts, in_flight_max, .. } = self;
+        let wrong = if deadline.is_zero() || *deadline > DEADLINE_MAX {
+            format!("a deadline is up to an hour and not zero, not {deadline:?}")
+        } else if !(1..=10).contains(attempts) {
+            format!("a call is made in 1 to 10 attempts, not {attempts}")
+        } else if *in_flight_max == 0 {
+            "at least one call must be allowed at once".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(Error::new(ErrorKind::Invalid, wrong))
+    }
+
+    pub(super) fn breaker(&self) -> BreakerConfig {
+        let own = || BreakerConfig::default().timeout(self.deadline).slow_after(self.deadline / 2);
+        self.breaker.clone().unwrap_or_else(own)
+    }
+}

@@ -1,0 +1,74 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::time::Instant;
+
+use crate::backend::{Error, ErrorKind, Result};
+use crate::breaker::{Breaker, BreakerConfig, Open, Permit};
+
+use super::budget::Budget;
+use super::limit::{Limit, Slot};
+
+/// What is kept of one of the store's servers.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) breaker: Breaker,
+    budget: Budget,
+    limit: Limit,
+    used: AtomicBool,
+}
+
+impl Endpoint {
+    pub(super) fn new(breaker: BreakerConfig) -> Result<Self> {
+        let breaker = Breaker::new(breaker)?;
+        Ok(Self { breaker, budget: Budget::new(), limit: Limit::default(), used: false.into() })
+    }
+
+    pub(super) fn enter(&self, max: usize) -> Result<Slot<'_>> {
+        if !self.was_used() {
+            self.used.store(true, Ordering::Relaxed);
+        }
+        self.limit.enter(max)
+    }
+
+    pub(super) fn admit(&self, now: Instant) -> Result<Permit<'_>> {
+        self.breaker.admit_at(now).map_err(circuit_open)
+    }
+
+    pub(super) fn earn(&self) {
+        self.budget.earn();
+    }
+
+    /// Pays for a repeat of what failed like this, if there is enough.
+    pub(super) fn pays_for(&self, error: &Error) -> bool {
+        let busy = error.kind() == ErrorKind::Busy;
+        self.budget.spend(if busy { Budget::BUSY } else { Budget::OUTAGE })
+    }
+
+    pub(super) fn was_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+/// Tells the breaker what became of an attempt.
+pub(super) fn record<T>(permit: Permit<'_>, answer: &Result<T>, now: Instant) {
+    let Err(error) = answer else { return permit.success_at(now) };
+    match error.kind() {
+        ErrorKind::Timeout | ErrorKind::Unavailable => permit.failure_at(now),
+        // It did answer.
+        ErrorKind::Contended
+        | ErrorKind::Corrupt
+        | ErrorKind::Full
+        | ErrorKind::Rejected
+        | ErrorKind::Unconfirmed => permit.success_at(now),
+        // This may come from this side of the link.
+        _ => permit.neutral(),
+    }
+}
+
+fn circuit_open(open: Open) -> Error {
+    let detail = format!(
+        "most calls to the store failed, so it is spared for now; it is tried again in {:?}",
+        open.retry_after
+    );
+    Error::new(ErrorKind::Unavailable, detail).after(open.retry_after).caused_by(open)
+}

@@ -1,0 +1,216 @@
+//! One pass between a store's users and its backend.
+//!
+//! In this order, for every call: what is late is not begun; what is over the limit of calls under
+//! way is turned away; where the breaker of the key's server is open, the call fails at once; then
+//! the attempt is made, within the time that is left; its outcome is told to the breaker; and it is
+//! made again if that is safe, if there is time, and if the budget pays for it. A repeat begins at
+//! the breaker.
+
+mod budget;
+mod config;
+mod deadline;
+mod endpoint;
+mod limit;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use tokio::time::{Instant, sleep};
+
+use crate::backend::{
+    Backend, BackendInfo, Entry, Error, ErrorKind, Health, Key, Result, Transacted, Write, Written,
+};
+use crate::breaker::Snapshot;
+use crate::random;
+
+pub(super) use config::GuardConfig;
+use endpoint::Endpoint;
+
+/// The pause before the first repeat; each further one may be twice as long.
+const PAUSE: Duration = Duration::from_millis(10);
+/// How many servers are told apart. More than that share breakers.
+const ENDPOINTS: usize = 64;
+
+/// A backend, and what is between it and those who use it.
+#[derive(Debug)]
+pub(super) struct Guard {
+    backend: Arc<dyn Backend>,
+    config: GuardConfig,
+    endpoints: Box<[Endpoint]>,
+}
+
+/// Whether a call may be repeated when nobody knows what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Read,
+    Write,
+}
+
+impl Guard {
+    pub(super) fn new(backend: Arc<dyn Backend>, config: GuardConfig) -> Result<Self> {
+        let endpoints = (0..ENDPOINTS).map(|_| Endpoint::new(config.breaker()));
+        let endpoints = endpoints.collect::<Result<_>>()?;
+        Ok(Self { backend, config, endpoints })
+    }
+
+    pub(super) fn info(&self) -> &BackendInfo {
+        self.backend.info()
+    }
+
+    /// A call of a user: all its trips have one deadline.
+    pub(super) fn one_call<F: Future>(&self, call: F) -> impl Future<Output = F::Output> {
+        deadline::scope(self.config.deadline, call)
+    }
+
+    pub(super) async fn get(&self, key: &Key) -> Result<Option<Entry>> {
+        if let Some(answer) = self.backend.get_ready(key) {
+            return Ok(answer);
+        }
+        self.pass(self.endpoint(key), Kind::Read, || self.backend.get(key)).await
+    }
+
+    /// In one trip to each server that has some of the keys.
+    pub(super) async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>> {
+        let Some(first) = keys.first() else { return Ok(Vec::new()) };
+        let number = self.backend.endpoint(first);
+        if keys.iter().all(|key| self.backend.endpoint(key) == number) {
+            return self.get_together(number, keys).await;
+        }
+        let mut apart: Vec<(usize, Vec<Key>, Vec<usize>)> = Vec::new();
+        for (position, key) in keys.iter().enumerate() {
+            let number = self.backend.endpoint(key);
+            let at = apart.iter().position(|(other, ..)| *other == number).unwrap_or_else(|| {
+                apart.push((number, Vec::new(), Vec::new()));
+                apart.len() - 1
+            });
+            apart[at].1.push(key.clone());
+            apart[at].2.push(position);
+        }
+        let asked = apart.iter().map(|(number, keys, _)| self.get_together(*number, keys));
+        let answers = try_join_all(asked).await?;
+        let mut entries = vec![None; keys.len()];
+        for ((_, _, positions), answer) in apart.iter().zip(answers) {
+            for (position, entry) in positions.iter().zip(answer) {
+                entries[*position] = entry;
+            }
+        }
+        Ok(entries)
+    }
+
+    async fn get_together(&self, number: usize, keys: &[Key]) -> Result<Vec<Option<Entry>>> {
+        let entries =
+            self.pass(self.numbered(number), Kind::Read, || self.backend.get_many(keys)).await?;
+        if entries.len() == keys.len() {
+            return Ok(entries);
+        }
+        let detail = "the backend broke its contract: it gave another number of answers than it \
+                      was asked for; report it";
+        Err(Error::new(ErrorKind::Other, detail))
+    }
+
+    pub(super) async fn write(&self, write: Write) -> Result<Written> {
+        let endpoint = self.endpoint(write.key());
+        self.pass(endpoint, Kind::Write, || self.backend.write(write.clone())).await
+    }
+
+    pub(super) async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
+        // A group has one.
+        let endpoint = writes.first().map_or(&self.endpoints[0], |it| self.endpoint(it.key()));
+        self.pass(endpoint, Kind::Write, || self.backend.transact(writes.clone())).await
+    }
+
+    /// Past the breakers: this is what tells whether the store is there.
+    pub(super) async fn check(&self) -> Result<Health> {
+        self.backend.check().await
+    }
+
+    pub(super) async fn close(&self) -> Result<()> {
+        self.backend.close().await
+    }
+
+    /// The breakers of all servers that were used so far, by the number of the server.
+    pub(super) fn breakers(&self) -> impl Iterator<Item = (usize, Snapshot)> {
+        let used = self.endpoints.iter().enumerate().filter(|(_, endpoint)| endpoint.was_used());
+        used.map(|(number, endpoint)| (number, endpoint.breaker.snapshot()))
+    }
+
+    /// Takes the price of a repeat that the caller makes itself, because it can tell what became
+    /// of a write of its own.
+    pub(super) fn may_settle(&self, key: &Key, error: &Error) -> bool {
+        error.is_ambiguous() && self.endpoint(key).pays_for(error)
+    }
+
+    fn endpoint(&self, key: &Key) -> &Endpoint {
+        self.numbered(self.backend.endpoint(key))
+    }
+
+    fn numbered(&self, number: usize) -> &Endpoint {
+        &self.endpoints[number % ENDPOINTS]
+    }
+
+    async fn pass<T, F>(&self, endpoint: &Endpoint, kind: Kind, make: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let mut now = Instant::now();
+        let deadline = deadline::current(now, self.config.deadline);
+        if deadline <= now {
+            return Err(late("the time for this call was over before it was begun"));
+        }
+        let _slot = endpoint.enter(self.config.in_flight_max)?;
+        for attempt in 1.. {
+            let permit = endpoint.admit(now)?;
+            let left = self.config.attempts.saturating_sub(attempt);
+            let limit = match kind {
+                // One that gets lost leaves time for another.
+                Kind::Read => now + (deadline - now) / (left + 1),
+                Kind::Write => deadline,
+            };
+            let answer = deadline::within(limit, make()).await;
+            now = Instant::now();
+            let answer = answer.unwrap_or_else(|| Err(kind.unanswered()));
+            endpoint::record(permit, &answer, now);
+            let error = match answer {
+                Ok(answer) => {
+                    endpoint.earn();
+                    return Ok(answer);
+                }
+                Err(error) => error,
+            };
+            let pause = pause_before(attempt);
+            let again = left > 0 && now + pause < deadline && kind.may_repeat_after(&error);
+            if !again || !endpoint.pays_for(&error) {
+                return Err(error);
+            }
+            sleep(pause).await;
+            now = Instant::now();
+        }
+        Err(late("the time for this call is over"))
+    }
+}
+
+impl Kind {
+    fn may_repeat_after(self, error: &Error) -> bool {
+        let passes = error.is_outage() || error.kind() == ErrorKind::Busy;
+        passes && (self == Self::Read || !error.is_ambiguous())
+    }
+
+    fn unanswered(self) -> Error {
+        let error = late("the store did not answer in time");
+        if self == Self::Read { error } else { error.ambiguous() }
+    }
+}
+
+fn late(detail: &str) -> Error {
+    Error::new(ErrorKind::Timeout, format!("{detail}; try again, or allow more time"))
+}
+
+/// Up to twice as long after each attempt, at random: those who failed together do not come back
+/// together.
+fn pause_before(attempt: u32) -> Duration {
+    let most = PAUSE * (1 << attempt.min(6));
+    let part = random::number().map_or(1, |number| number % 1_000 + 1);
+    most / 1_000 * u32::try_from(part).unwrap_or(1)
+}
