@@ -92,27 +92,30 @@ impl Store {
     }
 
     /// A transaction, one of whose writes makes `born`; it is made twice if the first reply was
-    /// lost.
+    /// lost. If that record is there by then as it was made, the first was applied. If it is there
+    /// otherwise, others have gone on from it already: that counts as a lost race, too.
     async fn transact_birth(&self, writes: Vec<Write>, born: &Key) -> Result<Transacted> {
         let error = match self.transact(writes.clone()).await {
             Err(error) if self.may_settle(born, &error) => error,
             answer => return answer,
         };
-        let version_of =
-            |write: &Write, entry: &Entry| (write.key() == born).then_some(entry.version);
-        match self.transact(writes.clone()).await {
-            Ok(Transacted::Refused { index, current }) => match self.entry(born).await {
-                Ok(Some(entry)) => {
-                    let versions = writes.iter().map(|write| version_of(write, &entry)).collect();
-                    Ok(Transacted::Applied { versions })
-                }
-                Ok(None) => Ok(Transacted::Refused { index, current }),
-                // Only that tells what became of the first one.
-                Err(_unseen) => Err(error),
-            },
-            Ok(applied) => Ok(applied),
-            Err(_again) => Err(error),
+        let (index, current) = match self.transact(writes.clone()).await {
+            Ok(Transacted::Refused { index, current }) => (index, current),
+            Ok(applied) => return Ok(applied),
+            Err(_again) => return Err(error),
+        };
+        // Only this tells what became of the first one.
+        let Ok(now) = self.entry(born).await else { return Err(error) };
+        let made = |write: &Write| match (write, &now) {
+            (Write::Put { key, value, .. }, Some(now)) => key == born && *value == now.value,
+            _ => false,
+        };
+        if !writes.iter().any(made) {
+            return Ok(Transacted::Refused { index, current });
         }
+        let version = now.as_ref().map(|now| now.version);
+        let versions = writes.iter().map(|write| version.filter(|_| made(write))).collect();
+        Ok(Transacted::Applied { versions })
     }
 
     /// Whether the backend can change several keys of one group together.

@@ -12,6 +12,7 @@ use steadfast::http::{CookieSession, Idempotent, LiveSession, SessionCookie, Sto
 use steadfast::idempotency::OnLapse;
 use steadfast::session::SessionId;
 use steadfast::{Idempotency, Principal};
+use tokio::sync::Notify;
 
 use crate::fault::Fault;
 use crate::{LEASE, Visit, app, call, idempotency, is_replay, keyed, post, problem, store, text};
@@ -45,7 +46,9 @@ async fn an_answer_that_cannot_be_kept_is_not_given() {
     assert_eq!((response.status().as_u16(), runs.load(Ordering::SeqCst)), (503, 1));
     assert!(begun.elapsed() <= Duration::from_secs(2));
     // When the store is back it holds a lapsed claim, and the default is to refuse.
-    while call(&app, post("200")).await.status() == 503 {}
+    while call(&app, post("200")).await.status() == 503 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
     clock.advance(LEASE);
     let retry = call(&app, post("200")).await;
     assert_eq!((retry.status().as_u16(), runs.load(Ordering::SeqCst)), (409, 1));
@@ -115,13 +118,17 @@ async fn the_lease_is_renewed_while_the_handler_runs() {
 async fn a_retry_in_flight_is_told_how_long_at_most() {
     let (_faulty, store, clock) = store();
     let idempotency = idempotency(&store, OnLapse::Refuse);
-    let app = make(|_request| std::future::pending::<()>()).with(Idempotent::new(idempotency));
-    let app = Arc::new(app);
+    let begun = Arc::new(Notify::new());
+    let begins = begun.clone();
+    let handler = make(move |_request| {
+        begins.notify_one();
+        std::future::pending::<()>()
+    });
+    let app = Arc::new(handler.with(Idempotent::new(idempotency)));
     let hangs = app.clone();
     let hanging = tokio::spawn(async move { call(&*hangs, keyed("k").finish()).await.status() });
-    while call(&*app, keyed("k").body("other")).await.status() != 422 {
-        tokio::task::yield_now().await;
-    }
+    begun.notified().await;
+    assert_eq!(call(&*app, keyed("k").body("other")).await.status(), 422);
     for (advance_ms, retry_after) in [(0, "60"), (1, "60"), (59_000, "1"), (998, "1")] {
         clock.advance(Duration::from_millis(advance_ms));
         let retry = call(&*app, keyed("k").finish()).await;

@@ -37,8 +37,9 @@ impl Faulty {
         Arc::new(Self { inner, next: Mutex::default(), calls: AtomicUsize::new(0) })
     }
 
+    /// It makes no attempt again by itself, so that each fault is met by somebody.
     pub(crate) fn store(self: &Arc<Self>) -> Store {
-        Store::builder(self.clone()).build().unwrap()
+        Store::builder(self.clone()).attempts(1).build().unwrap()
     }
 
     /// The next calls meet these faults, the first first.

@@ -1,8 +1,10 @@
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep_until};
 
 tokio::task_local! {
     /// When the call of a user that this task works on must have its answer.
@@ -21,15 +23,21 @@ pub(super) fn scope<F: Future>(whole: Duration, call: F) -> impl Future<Output =
     DEADLINE.scope(current(Instant::now(), whole), call)
 }
 
-/// The answer of a call if it comes in time. One that is ready needs no timer, and no runtime.
+/// The answer of a call if it comes in time. One that is ready needs no timer. Outside of a Tokio
+/// runtime, where only embedded stores work, there is no timer: they answer, however long it takes.
 pub(super) async fn within<F: Future>(deadline: Instant, call: F) -> Option<F::Output> {
-    let mut call = pin!(call);
-    let ready = std::future::poll_fn(|context| match call.as_mut().poll(context) {
-        std::task::Poll::Ready(answer) => std::task::Poll::Ready(Some(answer)),
-        std::task::Poll::Pending => std::task::Poll::Ready(None),
-    });
-    match ready.await {
-        Some(answer) => Some(answer),
-        None => timeout_at(deadline, call).await.ok(),
-    }
+    let (mut call, mut timer) = (pin!(call), pin!(None));
+    poll_fn(|context| {
+        if let Poll::Ready(answer) = call.as_mut().poll(context) {
+            return Poll::Ready(Some(answer));
+        }
+        if timer.is_none() && Handle::try_current().is_ok() {
+            timer.set(Some(sleep_until(deadline)));
+        }
+        match timer.as_mut().as_pin_mut() {
+            Some(timer) => timer.poll(context).map(|()| None),
+            None => Poll::Pending,
+        }
+    })
+    .await
 }

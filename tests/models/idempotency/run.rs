@@ -217,7 +217,7 @@ impl Facts {
 
 fn open(place: &Place, namespace: &str) -> (Arc<Link>, Process) {
     let link = Link::to(place.backend());
-    let store = Store::builder(link.clone()).namespace(namespace).build().unwrap();
+    let store = Store::builder(link.clone()).namespace(namespace).attempts(1).build().unwrap();
     (link, Process::on(store))
 }
 

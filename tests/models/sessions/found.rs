@@ -124,3 +124,26 @@ fn a_log_out_on_another_device_that_is_half_done_is_not_said_to_have_failed() {
         Step::Together { runs: vec![cut_off], picks: Vec::new() },
     ]);
 }
+
+/// The renewal was made and its reply was lost; before it was repeated, a step-up gave the session
+/// yet another id. What stood under the renewed id by then, that it had moved on, was taken for the
+/// session, and the version of that for the session's own.
+#[test]
+fn a_renewal_that_was_overtaken_before_it_was_told_does_not_give_a_dead_id() {
+    let fates = vec![Fate::Fine, Fate::ReplyLost];
+    let runs = vec![
+        run(Verb::Create),
+        run(Verb::Find),
+        Run { id: 1, ..run(Verb::Elevate) },
+        Run { id: 1, fates, ..run(Verb::Rotate(true)) },
+    ];
+    let picks = vec![0, 3, 143, 1, 62, 46];
+    assert_explained(&[
+        alone(Verb::SignIn),
+        alone(Verb::Rotate(false)),
+        alone(Verb::Create),
+        alone(Verb::SignIn),
+        alone(Verb::Create),
+        Step::Together { runs, picks },
+    ]);
+}

@@ -261,7 +261,7 @@ fn add_rooms(done: &mut Vec<Done>) {
 fn open(place: &Place, namespace: &str) -> (Arc<Link>, [Sessions<Trail>; 2]) {
     let link = Link::to(place.backend());
     let replica = |at_limit| {
-        let store = Store::builder(link.clone()).namespace(namespace).build().unwrap();
+        let store = Store::builder(link.clone()).namespace(namespace).attempts(1).build().unwrap();
         replica(&store, at_limit)
     };
     let replicas = [AtLimit::EvictOldest, AtLimit::Refuse].map(replica);
