@@ -4,6 +4,7 @@ pub mod breaker;
 mod connect;
 mod fields;
 pub mod idempotency;
+pub mod observe;
 mod principal;
 mod random;
 pub mod schema;

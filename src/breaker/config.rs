@@ -124,6 +124,15 @@ impl BreakerConfig {
         self
     }
 
+    /// Tells this, too, and first.
+    pub(crate) fn also_on_change(self, hook: impl Fn(&Transition) + Send + Sync + 'static) -> Self {
+        let Some(own) = self.hook.clone() else { return self.on_change(hook) };
+        self.on_change(move |change| {
+            hook(change);
+            own(change);
+        })
+    }
+
     /// Replaces what varies the time that it stays open.
     #[cfg(test)]
     pub(super) fn chance(mut self, chance: fn() -> u64) -> Self {

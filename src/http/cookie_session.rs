@@ -7,7 +7,7 @@ use crate::session::{Mode, Outcome, SessionError, SessionHandle};
 use crate::{Sessions, State};
 
 use super::carrier::{Brought, Carrier};
-use super::{Problem, SessionCookie};
+use super::{Problem, SessionCookie, mark_stale};
 
 /// Gives each request a [`SessionHandle`] for the session its cookie names, commits what the
 /// handler did with it before the answer leaves, and tells the browser.
@@ -192,6 +192,6 @@ impl<T: State + Clone, E: Endpoint> Endpoint for CookieSessionEndpoint<T, E> {
         let mut response = answer.unwrap_or_else(Problem::from_poem);
         settings.vary(response.headers_mut());
         carrier.write(response.headers_mut(), &outcome).map_err(Problem::from)?;
-        Ok(response)
+        Ok(mark_stale(response, handle.freshness().await))
     }
 }

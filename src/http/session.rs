@@ -1,15 +1,17 @@
 use std::sync::Arc;
 
-use poem::{Endpoint, Middleware, Request, Result};
+use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
 
 use crate::session::{Session, SessionHandle, SessionId};
 use crate::{Principal, Sessions, State};
 
-use super::Problem;
+use super::{Problem, mark_stale};
 
 /// Loads the session whose id, or handle, an earlier middleware left, renews it, and leaves it for
 /// the handler as `Data<&Arc<Session<T>>>`, with its [`Principal`] if it has one. 401 if it is
-/// gone, 503 if the store cannot answer: an outage logs nobody out.
+/// gone, 503 if the store cannot answer: an outage logs nobody out. An answer that was made with a
+/// session that is older than it should be, while the store is out, says so in its
+/// `State-Freshness`.
 #[derive(Clone, Debug)]
 pub struct LiveSession<T>(pub Sessions<T>);
 
@@ -29,9 +31,9 @@ pub struct LiveSessionEndpoint<T, E> {
 }
 
 impl<T: State, E: Endpoint> Endpoint for LiveSessionEndpoint<T, E> {
-    type Output = E::Output;
+    type Output = Response;
 
-    async fn call(&self, mut request: Request) -> Result<Self::Output> {
+    async fn call(&self, mut request: Request) -> Result<Response> {
         let session = self.session(&request).await?;
         let named = request.extensions().get::<Principal>().map(Principal::name);
         // A token that names somebody else than its session's owner was not issued by us.
@@ -42,8 +44,10 @@ impl<T: State, E: Endpoint> Endpoint for LiveSessionEndpoint<T, E> {
             let principal = Principal::new(name).map_err(Problem::from)?;
             request.extensions_mut().insert(principal);
         }
+        let age = session.freshness;
         request.extensions_mut().insert(session);
-        self.inner.call(request).await
+        let response = self.inner.call(request).await?.into_response();
+        Ok(mark_stale(response, age))
     }
 }
 

@@ -2,6 +2,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use crate::backend::{Error, ErrorKind, Result, Transactions, Ttl};
+use crate::store::Reads;
 use crate::{State, Store};
 
 use super::event::Listener;
@@ -30,6 +31,7 @@ pub struct SessionsBuilder<T> {
     at_limit: AtLimit,
     size_max: usize,
     listener: Option<Listener>,
+    reads: Reads,
     state: PhantomData<fn() -> T>,
 }
 
@@ -46,6 +48,7 @@ impl<T: State> SessionsBuilder<T> {
             at_limit: AtLimit::default(),
             size_max: 64 << 10,
             listener: None,
+            reads: Reads::default(),
             state: PhantomData,
         }
     }
@@ -111,12 +114,27 @@ impl<T: State> SessionsBuilder<T> {
         self
     }
 
+    /// How old a session may be that is loaded, and how old while the store does not answer: as the
+    /// store has it now, unless this is set. It holds for [`load`](Sessions::load),
+    /// [`find`](Sessions::find), [`peek`](Sessions::peek) and
+    /// [`SessionHandle`](super::SessionHandle); whatever changes a session asks the store. Needs a
+    /// store with a [near cache](crate::store::StoreBuilder::near).
+    ///
+    /// A session that this process ended, or tried to, is not given any more. One that was ended
+    /// on another process may be until the store tells of it, and no longer than this allows.
+    #[must_use]
+    pub fn reads(mut self, reads: Reads) -> Self {
+        self.reads = reads;
+        self
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for a timeout or grace of zero or over ten years, or a limit of
-    /// sessions that the backend cannot hold.
+    /// [`ErrorKind::Invalid`] for a timeout or grace of zero or over ten years, a limit of
+    /// sessions that the backend cannot hold, or reads that need a near cache which the store has
+    /// not, or which does not keep them for so long.
     pub fn build(self) -> Result<Sessions<T>> {
         let capabilities = &self.store.info().capabilities;
         let listed_max = match capabilities.transactions {
@@ -129,6 +147,7 @@ impl<T: State> SessionsBuilder<T> {
             let detail = format!("a principal may have 1 to {listed_max} sessions on this backend");
             return Err(Error::new(ErrorKind::Invalid, detail));
         }
+        self.store.check_reads(self.reads)?;
         let (idle, absolute) = (Ttl::new(self.idle)?, Ttl::new(self.absolute)?);
         let (renewal, grace) = (Ttl::new(self.renewal)?, Ttl::new(self.grace)?);
         let idle = idle.as_duration();
@@ -143,6 +162,7 @@ impl<T: State> SessionsBuilder<T> {
             at_limit: self.at_limit,
             size_max: self.size_max,
             listener: self.listener,
+            reads: self.reads,
             store: self.store,
             state: self.state,
         })

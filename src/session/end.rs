@@ -69,10 +69,11 @@ impl<T: State> Sessions<T> {
                     let listed =
                         roster.list.devices.iter().find(|device| device.short_id == short_id);
                     let Some(device) = listed.cloned() else { return Ok(ended) };
-                    // While it is on the list under these names it has no other: a rotation changes both
-                    // at once, or the list first.
+                    // While it is on the list under these names it has no other: a rotation
+                    // changes both at once, or the list first.
                     let key = |digest: &String| self.digest_key(&roster.group, digest);
-                    // The last one first: if that is all, the others still tell where the session went.
+                    // The last one first: if that is all, the others still tell where the session
+                    // went.
                     let keys = device.digests.iter().rev().map(key).collect::<Result<Vec<_>>>()?;
                     let deletes = keys.into_iter().map(Write::delete).collect();
                     let is_it = |other: &DeviceRecord| other.short_id == short_id;
@@ -147,8 +148,8 @@ impl<T: State> Sessions<T> {
     pub async fn destroy_all(&self, principal: &Principal) -> Result<()> {
         self.store
             .one_call(async {
-                // Every session names the generation of the principal's record, and a new record draws a
-                // new one.
+                // Every session names the generation of the principal's record, and a new record
+                // draws a new one.
                 let group = principal.group();
                 let (user, list) = (self.user_key(&group)?, self.list_key(&group)?);
                 // Unconditional, so neither can be refused.

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::backend::{Error, ErrorKind, Version};
+use crate::store::Freshness;
 use crate::{Principal, State};
 
 use super::lookup::Current;
@@ -143,6 +144,12 @@ impl<T: State> SessionHandle<T> {
         Ok(held.phase.session().cloned())
     }
 
+    /// How old the session is that was read; fresh if none was.
+    pub async fn freshness(&self) -> Freshness {
+        let held = self.hold().await;
+        held.phase.session().map_or(Freshness::Fresh, |session| session.freshness)
+    }
+
     /// Ends the session, at once: later changes are [`SessionError::Gone`], and whatever becomes
     /// of the request, the client is told to forget the id. Two trips.
     ///
@@ -186,11 +193,12 @@ impl<T: State> SessionHandle<T> {
     async fn read(&self, phase: &mut Phase<T>) -> crate::Result<()> {
         let Phase::Unread(id) = phase else { return Ok(()) };
         let Shared { sessions, mode, .. } = &*self.0;
-        *phase = match sessions.current(id).await? {
+        *phase = match sessions.current_as(id, sessions.reads).await? {
             Ok(current) => {
                 // Before anything is written: what this build cannot read is not even touched.
                 let state = current.opened.value()?;
                 let touched = *mode != Mode::NoTouch
+                    && !current.freshness.is_stale()
                     && sessions.touch_if_due(&current.key, &current.opened).await;
                 let session = sessions.session(current.clone(), state, touched);
                 Phase::Live(Arc::new(session), Some(Box::new(current)))

@@ -4,6 +4,7 @@ use std::time::Duration;
 use thiserror::Error as ThisError;
 
 use crate::backend::{Error, Version};
+use crate::store::Freshness;
 
 use super::{Attributes, SessionId};
 
@@ -29,6 +30,8 @@ pub struct Session<T> {
     /// True if its id is older than the renewal timeout: call
     /// [`rotate`](super::Sessions::rotate).
     pub renewal_due: bool,
+    /// How long ago, at most, the store had it so.
+    pub freshness: Freshness,
 }
 
 impl<T> fmt::Debug for Session<T> {

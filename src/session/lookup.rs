@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::State;
 use crate::backend::{Condition, Entry, Key, Result, Write};
-use crate::store::Opened;
+use crate::store::{Freshness, Opened, Reads};
 
 use super::record::{Live, SessionHead, Successor};
 use super::user::UserHead;
@@ -24,6 +24,7 @@ pub(super) struct Current {
     /// Holds while its principal's record is as it was: that record makes the session valid.
     /// `None` for an anonymous one, and where a write cannot depend on it.
     pub(super) guard: Option<Write>,
+    pub(super) freshness: Freshness,
 }
 
 /// What stands under a session's key.
@@ -34,32 +35,45 @@ pub(super) enum Verdict {
 }
 
 impl<T: State> Sessions<T> {
-    /// The live session behind an id. One trip; one more for each rotation it was missing.
+    /// The live session behind an id, as the store has it now. One trip; one more for each rotation
+    /// it was missing.
     pub(super) async fn current(
         &self,
         id: &SessionId,
     ) -> Result<std::result::Result<Current, Ended>> {
+        self.current_as(id, Reads::default()).await
+    }
+
+    pub(super) async fn current_as(
+        &self,
+        id: &SessionId,
+        reads: Reads,
+    ) -> Result<std::result::Result<Current, Ended>> {
         let mut id = id.clone();
         for _hop in 0..HOPS_MAX {
             let key = self.session_key(&id)?;
-            let (entry, verdict, guard) = if id.is_signed_in() {
+            let (entry, verdict, guard, freshness) = if id.is_signed_in() {
                 let keys = [key.clone(), self.user_key(&id.group())?];
-                let mut entries = self.store.entries(&keys).await?.into_iter();
+                let (entries, freshness) = self.store.read(&keys, reads).await?;
+                let mut entries = entries.into_iter();
                 let (entry, user) = (entries.next().flatten(), entries.next().flatten());
                 let verdict =
                     self.judge_owned(&keys[0], entry.as_ref(), &keys[1], user.as_ref())?;
                 let user = user.filter(|_| self.store.transacts());
                 let version = user.map(|user| Condition::VersionIs(user.version));
                 let [_, user_key] = keys;
-                (entry, verdict, version.map(|version| Write::check(user_key, version)))
+                let guard = version.map(|version| Write::check(user_key, version));
+                (entry, verdict, guard, freshness)
             } else {
-                let entry = self.store.entry(&key).await?;
+                let (entries, freshness) =
+                    self.store.read(std::slice::from_ref(&key), reads).await?;
+                let entry = entries.into_iter().next().flatten();
                 let verdict = self.judge(&key, entry.as_ref(), None)?;
-                (entry, verdict, None)
+                (entry, verdict, None, freshness)
             };
             match (entry, verdict) {
                 (Some(entry), Verdict::Live(opened)) => {
-                    return Ok(Ok(Current { id, key, entry, opened, guard }));
+                    return Ok(Ok(Current { id, key, entry, opened, guard, freshness }));
                 }
                 (_, Verdict::Moved(successor)) => id = id.unpad(successor.padded_secret),
                 (_, Verdict::Ended(ended)) => return Ok(Err(ended)),

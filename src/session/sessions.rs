@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::backend::{
     Condition, Error, ErrorKind, Group, Key, Result, Ttl, Version, Write, Written,
 };
-use crate::store::{Carried, Limit, Opened};
+use crate::store::{Carried, Freshness, Limit, Opened, Reads};
 use crate::{State, Store};
 
 use super::event::Listener;
@@ -60,6 +60,7 @@ pub struct Sessions<T> {
     pub(super) at_limit: AtLimit,
     pub(super) size_max: usize,
     pub(super) listener: Option<Listener>,
+    pub(super) reads: Reads,
     pub(super) state: PhantomData<fn() -> T>,
 }
 
@@ -121,13 +122,14 @@ impl<T: State> Sessions<T> {
     pub async fn find(&self, id: &SessionId) -> Result<Found<T>> {
         self.store
             .one_call(async {
-                let current = match self.current(id).await? {
+                let current = match self.current_as(id, self.reads).await? {
                     Ok(current) => current,
                     Err(ended) => return Ok(Found::Ended(ended)),
                 };
                 // Before anything is written: what this build cannot read is not even touched.
                 let state = current.opened.value()?;
-                let renewed = self.touch_if_due(&current.key, &current.opened).await;
+                let renewed = !current.freshness.is_stale()
+                    && self.touch_if_due(&current.key, &current.opened).await;
                 Ok(Found::Live(self.session(current, state, renewed)))
             })
             .await
@@ -142,7 +144,7 @@ impl<T: State> Sessions<T> {
     pub async fn peek(&self, id: &SessionId) -> Result<Option<Session<T>>> {
         self.store
             .one_call(async {
-                let Ok(current) = self.current(id).await? else { return Ok(None) };
+                let Ok(current) = self.current_as(id, self.reads).await? else { return Ok(None) };
                 let state = current.opened.value()?;
                 Ok(Some(self.session(current, state, false)))
             })
@@ -165,7 +167,7 @@ impl<T: State> Sessions<T> {
     }
 
     pub(super) fn session(&self, current: Current, state: T, touched: bool) -> Session<T> {
-        let Current { id, opened, .. } = current;
+        let Current { id, opened, freshness, .. } = current;
         let named_for = opened.now_us.saturating_sub(opened.named_us());
         Session {
             idle_left: self.idle_left(&opened, touched),
@@ -175,6 +177,7 @@ impl<T: State> Sessions<T> {
             version: opened.version,
             principal: opened.head.owner.map(|owner| owner.name),
             attributes: opened.head.attributes,
+            freshness,
             state,
         }
     }
@@ -232,6 +235,7 @@ impl<T: State> Sessions<T> {
             idle_left: self.idle.min(absolute_left),
             absolute_left,
             renewal_due: false,
+            freshness: Freshness::Fresh,
             state,
         }
     }
@@ -297,7 +301,12 @@ const DEVICES: &str = "devices";
 
 impl<T> Clone for Sessions<T> {
     fn clone(&self) -> Self {
-        Self { store: self.store.clone(), listener: self.listener.clone(), ..*self }
+        Self {
+            store: self.store.clone(),
+            listener: self.listener.clone(),
+            reads: self.reads,
+            ..*self
+        }
     }
 }
 

@@ -11,7 +11,8 @@ use crate::schema::Floors;
 use super::SealingKeys;
 use super::guard::{Guard, GuardConfig};
 use super::handle::Inner;
-use super::{Codec, Store};
+use super::near::{Near, Watched};
+use super::{Codec, NearConfig, Store};
 
 /// Settings of a [`Store`].
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub struct StoreBuilder {
     sealing: Option<SealingKeys>,
     floors: Floors,
     guard: GuardConfig,
+    near: Option<NearConfig>,
     /// What a write floor was that is none, and the version of its type.
     bad_floor: Option<(u16, u16)>,
 }
@@ -37,6 +39,7 @@ impl StoreBuilder {
             sealing: None,
             floors: Floors::default(),
             guard: GuardConfig::default(),
+            near: None,
             bad_floor: None,
         }
     }
@@ -104,10 +107,22 @@ impl StoreBuilder {
     }
 
     /// When calls to a server that does not answer stop, and how they begin again. Each server has
-    /// a breaker of its own. By default a call is slow from half the deadline on.
+    /// a breaker of its own. By default a call is slow from half the deadline on, and a breaker is
+    /// open for a tenth of a second at first and for half a second at most.
     #[must_use]
     pub fn breaker(mut self, config: BreakerConfig) -> Self {
         self.guard.breaker = Some(config);
+        self
+    }
+
+    /// Keeps what was read in this process for a short time. Nothing reads it that does not say
+    /// how old an answer may be: see [`Store::get_as`] and
+    /// [`SessionsBuilder::reads`](crate::session::SessionsBuilder::reads). Where the store
+    /// [tells](crate::backend::Capabilities::invalidations) what changes, what others write is
+    /// forgotten as soon as it says so. Build the store within a Tokio runtime then.
+    #[must_use]
+    pub fn near(mut self, config: NearConfig) -> Self {
+        self.near = Some(config);
         self
     }
 
@@ -137,8 +152,12 @@ impl StoreBuilder {
         }
         self.guard.check()?;
         let namespace = Namespace::new(&namespace)?.child("v1")?;
+        let guard = Arc::new(Guard::new(Arc::clone(&backend), self.guard)?);
+        let watched = Watched { backend, namespace: namespace.clone() };
+        let near = self.near.map(|config| Near::start(config, Arc::clone(&guard), watched));
         Ok(Store(Arc::new(Inner {
-            guard: Guard::new(backend, self.guard)?,
+            guard,
+            near: near.transpose()?,
             namespace,
             codec: self.codec,
             #[cfg(feature = "encrypt")]

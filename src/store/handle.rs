@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 
@@ -15,7 +16,8 @@ use crate::schema::Floors;
 #[cfg(feature = "encrypt")]
 use super::SealingKeys;
 use super::guard::Guard;
-use super::{Codec, Record, StoreBuilder};
+use super::near::Near;
+use super::{Codec, Demand, Freshness, Reads, Record, StoreBuilder};
 
 /// A backend with a namespace and a codec: typed values in, typed values out.
 ///
@@ -53,7 +55,8 @@ use super::{Codec, Record, StoreBuilder};
 pub struct Store(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
-    pub(super) guard: Guard,
+    pub(super) guard: Arc<Guard>,
+    pub(super) near: Option<Arc<Near>>,
     pub(super) namespace: Namespace,
     pub(super) codec: Codec,
     #[cfg(feature = "encrypt")]
@@ -106,6 +109,54 @@ impl Store {
         }
     }
 
+    /// The value under a key, no older than is asked for, and how old it is. Without a
+    /// [near cache](StoreBuilder::near) the store is always asked.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Store::get).
+    pub async fn get_as<T: State>(&self, key: &Key, reads: Reads) -> Result<Option<Record<T>>> {
+        let keys = std::slice::from_ref(key);
+        let (entries, freshness) = self.read(keys, reads).await?;
+        let Some(entry) = entries.into_iter().next().flatten() else { return Ok(None) };
+        Ok(Some(Record { freshness, ..self.decode(key, &entry)? }))
+    }
+
+    /// The entries under keys of one group, undecoded, and how old they are.
+    pub(crate) async fn read(
+        &self,
+        keys: &[Key],
+        reads: Reads,
+    ) -> Result<(Vec<Option<Entry>>, Freshness)> {
+        match &self.0.near {
+            Some(near) => {
+                let hit = near.read(keys, reads.demand, reads.stale).await?;
+                Ok((hit.entries().collect(), hit.freshness))
+            }
+            None => Ok((self.entries(keys).await?, Freshness::Fresh)),
+        }
+    }
+
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] for reads that need more of a near cache than there is.
+    pub(crate) fn check_reads(&self, reads: Reads) -> Result<()> {
+        let within = match reads.demand {
+            Demand::Latest => Duration::ZERO,
+            Demand::Within(within) => within,
+        };
+        let needed = within.max(reads.stale.unwrap_or_default());
+        let kept = self.0.near.as_ref().map_or(Duration::ZERO, |near| near.keeps());
+        if needed <= kept {
+            return Ok(());
+        }
+        let detail = format!(
+            "answers up to {needed:?} old need a store whose near cache keeps them for so long; \
+             this one keeps them for {kept:?}; see StoreBuilder::near"
+        );
+        Err(Error::new(ErrorKind::Invalid, detail))
+    }
+
     /// From now on new records of `T` are written under its own version, whatever
     /// [`write_floor`](StoreBuilder::write_floor) said. Call it when no build is left that cannot
     /// read that version; it acts on this store and its clones.
@@ -128,7 +179,15 @@ impl Store {
     ///
     /// As [`Backend::write`].
     pub async fn write(&self, write: Write) -> Result<Written> {
-        self.0.guard.write(write).await
+        let near = self.0.near.as_ref();
+        let own = near.map(|near| near.writing(std::slice::from_ref(&write)));
+        let is_touch = matches!(write, Write::Touch { .. });
+        let written = self.0.guard.write(write).await;
+        // A touch leaves the value as it is.
+        if let (Ok(_), Some(own), false) = (&written, own, is_touch) {
+            own.overtook();
+        }
+        written
     }
 
     /// Makes several changes, all or none.
@@ -137,7 +196,12 @@ impl Store {
     ///
     /// As [`Backend::transact`].
     pub async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
-        self.0.guard.transact(writes).await
+        let own = self.0.near.as_ref().map(|near| near.writing(&writes));
+        let transacted = self.0.guard.transact(writes).await;
+        if let (Ok(_), Some(own)) = (&transacted, own) {
+            own.overtook();
+        }
+        transacted
     }
 
     /// Removes a record.

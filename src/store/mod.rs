@@ -6,8 +6,10 @@
 mod codec;
 mod config;
 mod envelope;
+mod freshness;
 mod guard;
 mod handle;
+mod near;
 mod record;
 #[cfg(feature = "encrypt")]
 mod seal;
@@ -19,7 +21,10 @@ pub use codec::Codec;
 pub use config::StoreBuilder;
 pub(crate) use config::{NAMESPACE_LEN_MAX, is_namespace};
 pub(crate) use envelope::Limit;
+pub(crate) use freshness::Demand;
+pub use freshness::{Freshness, Reads, StaleReason};
 pub use handle::Store;
+pub use near::NearConfig;
 pub use record::Record;
 pub(crate) use record::{Carried, Head, Opened};
 #[cfg(feature = "encrypt")]

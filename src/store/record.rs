@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 use crate::backend::{Result, Version};
 use crate::{State, schema};
 
-use super::Codec;
 use super::envelope::Limit;
+use super::{Codec, Freshness};
 
 /// A stored value with what the store says of it. `Debug` does not show the value.
 #[derive(Clone, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Record<T> {
     pub age: Duration,
     /// Time to live, never overstated; `None` if it does not expire.
     pub left: Option<Duration>,
+    /// How long ago, at most, the store had it so.
+    pub freshness: Freshness,
 }
 
 impl<T> fmt::Debug for Record<T> {

@@ -9,7 +9,7 @@ use crate::{State, Store, schema};
 
 use super::envelope::{self, Format, HEADER_LEN, Header, Limit};
 use super::record::{Carried, Head, Opened};
-use super::{Codec, Record};
+use super::{Codec, Freshness, Record};
 
 /// The layout of records that are a value and nothing else.
 pub(super) const PLAIN: u16 = 0;
@@ -47,7 +47,8 @@ impl Store {
     pub fn decode<T: State>(&self, key: &Key, entry: &Entry) -> Result<Record<T>> {
         let Unwrapped { header, payload, .. } = self.unwrap(key, entry, PLAIN)?;
         let value = schema::read(header.codec, header.schema, &payload)?;
-        Ok(Record { value, version: entry.version, age: entry.age, left: entry.left })
+        let Entry { version, age, left, .. } = *entry;
+        Ok(Record { value, version, age, left, freshness: Freshness::Fresh })
     }
 
     /// The write that stores a record of the library's: its own part, and the user's value if

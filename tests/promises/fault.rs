@@ -47,6 +47,11 @@ impl Faulty {
         self.next.lock().unwrap().extend(faults.iter().rev().copied().map(Some));
     }
 
+    /// No more faults.
+    pub(crate) fn heal(&self) {
+        self.next.lock().unwrap().clear();
+    }
+
     /// So many calls pass, and the next one meets this fault.
     pub(crate) fn fail_after(&self, passing: usize, fault: Fault) {
         let mut next = self.next.lock().unwrap();

@@ -11,6 +11,7 @@ mod alone;
 mod fault;
 mod world;
 
+mod guarded;
 mod p01_no_lost_update;
 mod p02_no_resurrection;
 mod p03_exactly_once;
@@ -22,6 +23,8 @@ mod p04_same_answer;
 mod p05_lapsed_is_not_absent;
 mod p06_deadlines_hold;
 mod p07_clock_proof;
+#[cfg(all(feature = "memcached", feature = "redis"))]
+mod p08_bounded_staleness;
 mod p09_outage_is_explicit;
 mod p10_nothing_destroyed_unread;
 mod p12_no_secrets_out;

@@ -10,7 +10,7 @@ use steadfast::idempotency::{
     Begin, CompletedWith, Execution, Failure, Fingerprint, IdempotencyKey, OnLapse, Ran, Reason,
     Renewal,
 };
-use steadfast::{ErrorKind, Idempotency};
+use steadfast::{ErrorKind, Idempotency, Store};
 use tokio::time::{Instant, sleep};
 
 use crate::fault::{Fault, Faulty};
@@ -312,8 +312,10 @@ mod in_time {
         let world = World::memory();
         for fault in [Fault::Cut, Fault::Hang] {
             let faulty = Faulty::new(world.backend.clone());
-            let payments =
-                Idempotency::<Receipt>::builder(&faulty.store()).lease(LEASE).build().unwrap();
+            // Nothing but the lease bounds how long a renewal is waited for.
+            let store = Store::builder(faulty.clone()).attempts(1).deadline(LEASE * 2);
+            let store = store.build().unwrap();
+            let payments = Idempotency::<Receipt>::builder(&store).lease(LEASE).build().unwrap();
             let begun = Instant::now();
             faulty.fail_next(&[fault; 3]);
             // The claim itself is slow.

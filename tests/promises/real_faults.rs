@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use steadfast::breaker::BreakerConfig;
 use steadfast::idempotency::{Begin, Completion, Fingerprint, IdempotencyKey};
 use steadfast::session::SessionError;
 use steadfast::{Idempotency, Store};
@@ -37,6 +38,8 @@ behind_a_bad_link!(
     one_key_is_executed_once_and_answers_the_same,
 );
 
+const MS: Duration = Duration::from_millis(1);
+
 /// A store on a real server behind a link that fails when it is told to.
 struct Link {
     store: Store,
@@ -64,7 +67,10 @@ impl Link {
     ) -> Self {
         let proxy = FaultProxy::to(address).await.unwrap();
         let url = format!("{scheme}://{}?timeout=300ms", proxy.addr());
-        let store = Store::builder(steadfast::connect(&url).await.unwrap()).build().unwrap();
+        let store = Store::builder(steadfast::connect(&url).await.unwrap());
+        // The link fails several times a second, and should be met each time.
+        let breaker = BreakerConfig::default().open(MS * 5, MS * 20);
+        let store = store.breaker(breaker).build().unwrap();
         let over = Arc::new(AtomicBool::new(false));
         Self { store, proxy, over, _server: Box::new(server) }
     }

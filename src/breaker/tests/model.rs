@@ -1,6 +1,7 @@
 //! The breaker against a plain model of it: every call that it remembers, one by one.
 
 use proptest::prelude::*;
+use proptest::sample::Index;
 
 use super::*;
 use crate::breaker::config::nanos;
@@ -10,7 +11,7 @@ use crate::breaker::core::{Core, Grant, Report};
 enum Step {
     Admit,
     /// One of those under way, and what became of it.
-    Report(prop::sample::Index, Report),
+    Report(Index, Report),
     /// Milliseconds.
     Wait(u64),
 }
@@ -24,7 +25,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     ];
     let step = prop_oneof![
         6 => Just(Step::Admit),
-        6 => (any::<prop::sample::Index>(), report).prop_map(|(at, report)| Step::Report(at, report)),
+        6 => (any::<Index>(), report).prop_map(|(at, report)| Step::Report(at, report)),
         1 => (0_u64..3_000).prop_map(Step::Wait),
     ];
     prop::collection::vec(step, 1..400)
@@ -135,6 +136,8 @@ impl Model {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn it_does_what_the_model_does(steps in steps()) {
         let config = config().calls_min(u32::try_from(CALLS_MIN).unwrap());

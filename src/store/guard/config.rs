@@ -36,7 +36,12 @@ impl GuardConfig {
     }
 
     pub(super) fn breaker(&self) -> BreakerConfig {
-        let own = || BreakerConfig::default().timeout(self.deadline).slow_after(self.deadline / 2);
+        // A store that is back should be used again at once, however long it was out.
+        let (min, max) = (Duration::from_millis(100), Duration::from_millis(500));
+        let own = || {
+            let breaker = BreakerConfig::default().open(min, max);
+            breaker.timeout(self.deadline).slow_after(self.deadline / 2)
+        };
         self.breaker.clone().unwrap_or_else(own)
     }
 }

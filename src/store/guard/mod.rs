@@ -12,6 +12,7 @@ mod deadline;
 mod endpoint;
 mod limit;
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,10 +24,11 @@ use crate::backend::{
     Backend, BackendInfo, Entry, Error, ErrorKind, Health, Key, Result, Transacted, Write, Written,
 };
 use crate::breaker::Snapshot;
+use crate::observe::{Meters, Operation, Outcome};
 use crate::random;
 
 pub(super) use config::GuardConfig;
-use endpoint::Endpoint;
+use endpoint::{Endpoint, told_of};
 
 /// The pause before the first repeat; each further one may be twice as long.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -39,6 +41,7 @@ pub(super) struct Guard {
     backend: Arc<dyn Backend>,
     config: GuardConfig,
     endpoints: Box<[Endpoint]>,
+    pub(super) meters: Meters,
 }
 
 /// Whether a call may be repeated when nobody knows what became of it.
@@ -50,9 +53,11 @@ enum Kind {
 
 impl Guard {
     pub(super) fn new(backend: Arc<dyn Backend>, config: GuardConfig) -> Result<Self> {
-        let endpoints = (0..ENDPOINTS).map(|_| Endpoint::new(config.breaker()));
+        let name = backend.info().name;
+        let breaker = |endpoint| told_of(config.breaker(), name, endpoint);
+        let endpoints = (0..ENDPOINTS).map(|number| Endpoint::new(breaker(number)));
         let endpoints = endpoints.collect::<Result<_>>()?;
-        Ok(Self { backend, config, endpoints })
+        Ok(Self { backend, config, endpoints, meters: Meters::new(name) })
     }
 
     pub(super) fn info(&self) -> &BackendInfo {
@@ -68,7 +73,8 @@ impl Guard {
         if let Some(answer) = self.backend.get_ready(key) {
             return Ok(answer);
         }
-        self.pass(self.endpoint(key), Kind::Read, || self.backend.get(key)).await
+        let call = Call::new(Operation::Get, key);
+        self.pass(self.endpoint(key), call, || self.backend.get(key)).await
     }
 
     /// In one trip to each server that has some of the keys.
@@ -100,8 +106,9 @@ impl Guard {
     }
 
     async fn get_together(&self, number: usize, keys: &[Key]) -> Result<Vec<Option<Entry>>> {
-        let entries =
-            self.pass(self.numbered(number), Kind::Read, || self.backend.get_many(keys)).await?;
+        let call = Call::new(Operation::GetMany, &keys[0]);
+        let endpoint = self.numbered(number);
+        let entries = self.pass(endpoint, call, || self.backend.get_many(keys)).await?;
         if entries.len() == keys.len() {
             return Ok(entries);
         }
@@ -111,19 +118,25 @@ impl Guard {
     }
 
     pub(super) async fn write(&self, write: Write) -> Result<Written> {
-        let endpoint = self.endpoint(write.key());
-        self.pass(endpoint, Kind::Write, || self.backend.write(write.clone())).await
+        let (endpoint, key) = (self.endpoint(write.key()), write.key().clone());
+        let call = Call::new(Operation::Write, &key);
+        self.pass(endpoint, call, || self.backend.write(write.clone())).await
     }
 
     pub(super) async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
         // A group has one.
-        let endpoint = writes.first().map_or(&self.endpoints[0], |it| self.endpoint(it.key()));
-        self.pass(endpoint, Kind::Write, || self.backend.transact(writes.clone())).await
+        let Some(key) = writes.first().map(|write| write.key().clone()) else {
+            return self.backend.transact(writes).await;
+        };
+        let call = Call::new(Operation::Transact, &key);
+        self.pass(self.endpoint(&key), call, || self.backend.transact(writes.clone())).await
     }
 
     /// Past the breakers: this is what tells whether the store is there.
     pub(super) async fn check(&self) -> Result<Health> {
-        self.backend.check().await
+        let health = self.backend.check().await?;
+        self.meters.health(&health);
+        Ok(health)
     }
 
     pub(super) async fn close(&self) -> Result<()> {
@@ -150,28 +163,60 @@ impl Guard {
         &self.endpoints[number % ENDPOINTS]
     }
 
-    async fn pass<T, F>(&self, endpoint: &Endpoint, kind: Kind, make: impl Fn() -> F) -> Result<T>
+    /// One call, and what is told of it.
+    async fn pass<T, F>(
+        &self,
+        endpoint: &Endpoint,
+        call: Call<'_>,
+        make: impl Fn() -> F,
+    ) -> Result<T>
     where
         F: Future<Output = Result<T>>,
     {
         let mut now = Instant::now();
-        let deadline = deadline::current(now, self.config.deadline);
-        if deadline <= now {
+        let begun = now;
+        let answer = self.attempts(endpoint, call.kind(), make, &mut now).await;
+        let (outcome, took) = (Outcome::of(&answer), now - begun);
+        self.meters.call(call.operation, outcome, took);
+        tracing::debug!(
+            operation = call.operation.name(),
+            namespace = call.key.namespace(),
+            key = %Digest(call.key),
+            outcome = outcome.name(),
+            took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            "call"
+        );
+        answer
+    }
+
+    /// `now` is when it begins, and is left at when it ended.
+    async fn attempts<T, F>(
+        &self,
+        endpoint: &Endpoint,
+        kind: Kind,
+        make: impl Fn() -> F,
+        now: &mut Instant,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let deadline = deadline::current(*now, self.config.deadline);
+        if deadline <= *now {
             return Err(late("the time for this call was over before it was begun"));
         }
         let _slot = endpoint.enter(self.config.in_flight_max)?;
         for attempt in 1.. {
-            let permit = endpoint.admit(now)?;
+            let permit = endpoint.admit(*now)?;
             let left = self.config.attempts.saturating_sub(attempt);
             let limit = match kind {
                 // One that gets lost leaves time for another.
-                Kind::Read => now + (deadline - now) / (left + 1),
+                Kind::Read => *now + (deadline - *now) / (left + 1),
                 Kind::Write => deadline,
             };
             let answer = deadline::within(limit, make()).await;
-            now = Instant::now();
+            *now = Instant::now();
             let answer = answer.unwrap_or_else(|| Err(kind.unanswered()));
-            endpoint::record(permit, &answer, now);
+            endpoint::record(permit, &answer, *now);
             let error = match answer {
                 Ok(answer) => {
                     endpoint.earn();
@@ -180,14 +225,44 @@ impl Guard {
                 Err(error) => error,
             };
             let pause = pause_before(attempt);
-            let again = left > 0 && now + pause < deadline && kind.may_repeat_after(&error);
+            let again = left > 0 && *now + pause < deadline && kind.may_repeat_after(&error);
             if !again || !endpoint.pays_for(&error) {
                 return Err(error);
             }
+            self.meters.repeat();
             sleep(pause).await;
-            now = Instant::now();
+            *now = Instant::now();
         }
         Err(late("the time for this call is over"))
+    }
+}
+
+/// A call, as it is told of.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    operation: Operation,
+    key: &'a Key,
+}
+
+impl<'a> Call<'a> {
+    fn new(operation: Operation, key: &'a Key) -> Self {
+        Self { operation, key }
+    }
+
+    fn kind(self) -> Kind {
+        match self.operation {
+            Operation::Get | Operation::GetMany => Kind::Read,
+            Operation::Write | Operation::Transact => Kind::Write,
+        }
+    }
+}
+
+/// The digest is made only if somebody wants to see it.
+struct Digest<'a>(&'a Key);
+
+impl fmt::Display for Digest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.digest())
     }
 }
 

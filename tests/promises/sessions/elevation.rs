@@ -114,7 +114,8 @@ async fn an_elevation_whose_reply_was_lost_is_recognised(world: World) {
 /// As a Redis Cluster: the new session is made first, then the old id is ended.
 async fn without_transactions_across_groups_it_works_as_well(world: World) {
     let faulty = Faulty::new(world.backend.clone());
-    let sessions = sessions(&Store::builder(Grouped::over(faulty.clone())).build().unwrap());
+    let store = Store::builder(Grouped::over(faulty.clone())).attempts(1).build().unwrap();
+    let sessions = sessions(&store);
     let old = sessions.create(Basket { items: vec![7] }).await.unwrap().id;
     let renewed = sessions.rotate(&old, Rotation::Renewal).await.unwrap().id;
     assert_eq!(sessions.load(&old).await.unwrap().unwrap().id, renewed);

@@ -1,0 +1,20 @@
+//! What a store tells an operator: events by `tracing`, and numbers by the
+//! [`metrics`](https://docs.rs/metrics) facade with the feature `metrics`. Neither has payloads,
+//! keys or ids: a key is a digest of eight hex digits.
+//!
+//! | metric | labels | is |
+//! | --- | --- | --- |
+//! | `steadfast_call_duration_seconds` | `backend`, `operation`, `outcome` | a histogram of calls to the store, repeats included; `outcome` is `ok`, `outage`, `busy` or `error` |
+//! | `steadfast_repeats_total` | `backend` | attempts that were made again |
+//! | `steadfast_breaker_transitions_total` | `backend`, `endpoint`, `to` | changes of a breaker's state: `closed`, `open`, `half-open` |
+//! | `steadfast_breaker_state` | `backend`, `endpoint` | 0 closed, 1 half-open, 2 open |
+//! | `steadfast_near_reads_total` | `backend`, `result` | reads through the near cache: `hit`, `miss`, `refreshing`, `stale` |
+//! | `steadfast_store_used_bytes`, `_limit_bytes`, `_evicted`, `_expired` | `backend` | what the store said at the last [`check`](crate::Store::check) |
+//!
+//! Install the recorder before the store is built: it holds on to the one that is there.
+
+mod calls;
+mod meters;
+
+pub(crate) use calls::{Operation, Outcome};
+pub(crate) use meters::{Meters, NearRead};

@@ -1,0 +1,100 @@
+use std::time::Duration;
+
+use crate::backend::{Error, ErrorKind, Result};
+
+/// Settings of a store's [near cache](super::StoreBuilder::near). The defaults: 64 MiB; what was
+/// read is kept for 15 seconds; a tenth of a second of patience; nothing is known of what is absent; nothing is refreshed ahead.
+#[derive(Clone, Copy, Debug)]
+pub struct NearConfig {
+    pub(super) capacity: u64,
+    pub(super) keep: Duration,
+    pub(super) patience: Duration,
+    pub(super) negative: bool,
+    pub(super) refresh_ahead: bool,
+    pub(super) revalidate: Duration,
+    pub(super) refresh_changed: bool,
+    pub(super) flights_max: usize,
+}
+
+impl Default for NearConfig {
+    fn default() -> Self {
+        Self {
+            capacity: 64 << 20,
+            keep: Duration::from_secs(15),
+            patience: Duration::from_millis(100),
+            negative: false,
+            refresh_ahead: false,
+            revalidate: Duration::ZERO,
+            refresh_changed: false,
+            flights_max: 1_024,
+        }
+    }
+}
+
+impl NearConfig {
+    /// About how many bytes it may take. Whatever was not used for the longest time goes first.
+    #[must_use]
+    pub fn capacity(mut self, bytes: u64) -> Self {
+        self.capacity = bytes;
+        self
+    }
+
+    /// How long an answer is kept: the oldest one that anybody gets, also while the store is out.
+    #[must_use]
+    pub fn keep(mut self, keep: Duration) -> Self {
+        self.keep = keep;
+        self
+    }
+
+    /// How long a read waits for the store where what is kept would [do](super::Reads::serve_stale).
+    /// The answer is kept when it comes, for the next one.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Keeps also that there is nothing under a key.
+    #[must_use]
+    pub fn negative(mut self, negative: bool) -> Self {
+        self.negative = negative;
+        self
+    }
+
+    /// Asks the store again in the background when an answer is used that will soon be too old, so
+    /// that nobody has to wait for the next one.
+    #[must_use]
+    pub fn refresh_ahead(mut self, refresh_ahead: bool) -> Self {
+        self.refresh_ahead = refresh_ahead;
+        self
+    }
+
+    /// An answer that is too old by no more than this is given at once, as
+    /// [`Stale`](super::Freshness::Stale), while the store is asked in the background.
+    #[must_use]
+    pub fn revalidate(mut self, revalidate: Duration) -> Self {
+        self.revalidate = revalidate;
+        self
+    }
+
+    /// Asks the store again in the background for an answer that is kept and was changed by
+    /// somebody else, so that there is one to give should the store go away. Only where the store
+    /// tells what changes.
+    #[must_use]
+    pub fn refresh_changed(mut self, refresh_changed: bool) -> Self {
+        self.refresh_changed = refresh_changed;
+        self
+    }
+
+    pub(in crate::store) fn check(&self) -> Result<()> {
+        const KEEP_MAX: Duration = Duration::from_secs(86_400);
+        let wrong = if self.keep.is_zero() || self.keep > KEEP_MAX {
+            "a near cache keeps an answer for up to a day, and not for no time"
+        } else if self.capacity == 0 {
+            "a near cache needs room"
+        } else {
+            return Ok(());
+        };
+        Err(Error::new(ErrorKind::Invalid, wrong))
+    }
+}

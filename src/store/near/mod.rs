@@ -1,0 +1,341 @@
+//! Answers of the store, kept in this process for a short time.
+//!
+//! An answer is used only if nothing came in since the store was asked for it that may have changed
+//! it: news from the store, where it tells what changes, or a write of this process. Where the
+//! store tells nothing, the clock alone bounds an answer's age. See `fence` for how they are told
+//! apart.
+
+mod config;
+mod feed;
+mod fence;
+mod flight;
+mod own;
+mod sync;
+#[cfg(test)]
+#[cfg(feature = "memory")]
+mod tests;
+mod unit;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::ops::compute::Op;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+
+use crate::backend::{Entry, Error, ErrorKind, Key, Result, Write};
+use crate::breaker;
+use crate::observe::NearRead;
+
+use super::guard::Guard;
+use super::{Demand, Freshness, StaleReason};
+
+pub use config::NearConfig;
+pub(super) use feed::Watched;
+use fence::{Fence, Token};
+use flight::Flights;
+pub(super) use own::OwnWrite;
+use unit::Unit;
+
+/// How many answers may wait to be asked for again in the background.
+const REFRESHES_MAX: usize = 256;
+
+/// A near cache in front of a guarded backend.
+pub(super) struct Near {
+    config: NearConfig,
+    guard: Arc<Guard>,
+    fence: Arc<Fence>,
+    units: Cache<Key, Arc<Unit>>,
+    flights: Arc<Flights>,
+    born: Instant,
+    refreshes: mpsc::Sender<Key>,
+}
+
+/// What was read, and how old it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Hit {
+    unit: Arc<Unit>,
+    now: Instant,
+    pub(crate) freshness: Freshness,
+}
+
+impl Hit {
+    /// The entry under one of the keys that were asked for.
+    pub(crate) fn entry(&self, index: usize) -> Option<Entry> {
+        self.unit.entry(index, self.now)
+    }
+
+    /// In the order of the keys.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = Option<Entry>> {
+        (0..self.unit.len()).map(|index| self.entry(index))
+    }
+}
+
+impl Near {
+    /// Begins to listen for changes.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] outside of a Tokio runtime.
+    pub(super) fn start(
+        config: NearConfig,
+        guard: Arc<Guard>,
+        watched: Watched,
+    ) -> Result<Arc<Self>> {
+        config.check()?;
+        if tokio::runtime::Handle::try_current().is_err() {
+            let detail = "a near cache needs a Tokio runtime; build the store within one";
+            return Err(Error::new(ErrorKind::Config, detail));
+        }
+        let (refreshes, asked) = mpsc::channel(REFRESHES_MAX);
+        let units = Cache::builder()
+            .max_capacity(config.capacity)
+            .weigher(|_key, unit: &Arc<Unit>| unit.weight())
+            .time_to_live(config.keep)
+            .eviction_policy(EvictionPolicy::lru())
+            .build();
+        let near = Arc::new(Self {
+            config,
+            guard,
+            fence: Arc::new(Fence::new()),
+            units,
+            flights: Arc::default(),
+            born: Instant::now(),
+            refreshes,
+        });
+        feed::listen(&near, watched);
+        tokio::spawn(refresh(Arc::downgrade(&near), asked));
+        Ok(near)
+    }
+
+    /// What is kept under these keys, if it does. Asks nobody.
+    pub(super) fn peek(&self, keys: &[Key], demand: Demand) -> Option<Hit> {
+        let Demand::Within(within) = demand else { return None };
+        let now = Instant::now();
+        let unit = self.kept(keys, now)?;
+        if !self.fence.is_current(&unit.token) {
+            return None;
+        }
+        let age = self.known_age(&unit.token, now);
+        if age <= within {
+            if self.config.refresh_ahead && age >= within * 4 / 5 {
+                self.refresh_later(&keys[0]);
+            }
+            return Some(Hit { unit, now, freshness: Freshness::Cached { age } });
+        }
+        if age > within + self.config.revalidate {
+            return None;
+        }
+        self.refresh_later(&keys[0]);
+        let reason = StaleReason::Refreshing;
+        Some(Hit { unit, now, freshness: Freshness::Stale { age, reason } })
+    }
+
+    /// The entries under keys of one group. While the store is out, one that is kept and no older
+    /// than `stale` does.
+    pub(super) async fn read(
+        self: &Arc<Self>,
+        keys: &[Key],
+        demand: Demand,
+        stale: Option<Duration>,
+    ) -> Result<Hit> {
+        if let Some(hit) = self.peek(keys, demand) {
+            let stale = hit.freshness.is_stale();
+            self.count(if stale { NearRead::Refreshing } else { NearRead::Hit });
+            return Ok(hit);
+        }
+        let read = self.ask(keys, demand, stale).await;
+        let now = Instant::now();
+        match read {
+            Ok(unit) => {
+                self.count(NearRead::Miss);
+                Ok(Hit { unit, now, freshness: Freshness::Fresh })
+            }
+            Err(error) => {
+                let hit = self.stale(keys, stale, now, &error).ok_or(error)?;
+                self.count(NearRead::Stale);
+                Ok(hit)
+            }
+        }
+    }
+
+    /// Asks the store. Where what is kept would do, that is waited for with
+    /// [`patience`](NearConfig::patience), and the question goes on without those who asked it.
+    async fn ask(
+        self: &Arc<Self>,
+        keys: &[Key],
+        demand: Demand,
+        stale: Option<Duration>,
+    ) -> Result<Arc<Unit>> {
+        let now = Instant::now();
+        let has_other = stale.is_some_and(|stale| self.usable(keys, stale, now).is_some());
+        let within = match demand {
+            Demand::Latest if !has_other => return self.load(keys.into()).await,
+            Demand::Latest => Duration::ZERO,
+            Demand::Within(within) => within,
+        };
+        let flight = self.join(keys, within);
+        if !has_other {
+            return flight.await;
+        }
+        timeout(self.config.patience, flight).await.unwrap_or_else(|_elapsed| {
+            let detail = "the store did not answer as fast as it is waited for";
+            Err(Error::new(ErrorKind::Timeout, detail))
+        })
+    }
+
+    /// To be held while writes are made.
+    pub(super) fn writing(&self, writes: &[Write]) -> OwnWrite<'_> {
+        let stripes = writes.iter().map(|write| self.stripe(write.key())).collect();
+        OwnWrite::begin(&self.fence, stripes, writes)
+    }
+
+    /// For how long answers are kept.
+    pub(super) fn keeps(&self) -> Duration {
+        self.config.keep
+    }
+
+    /// Lets go of what nobody will get any more. It may take a while.
+    #[cfg(all(test, feature = "memory"))]
+    fn sweep(&self) {
+        self.units.run_pending_tasks();
+    }
+
+    /// How many answers are kept, about, and how many bytes they take.
+    #[cfg(all(test, feature = "memory"))]
+    fn size(&self) -> (u64, u64) {
+        (self.units.entry_count(), self.units.weighted_size())
+    }
+
+    fn count(&self, how: NearRead) {
+        self.guard.meters.near_read(how);
+    }
+
+    fn kept(&self, keys: &[Key], now: Instant) -> Option<Arc<Unit>> {
+        let unit = self.units.get(keys.first()?)?;
+        (*unit.keys == *keys && !unit.is_over(now)).then_some(unit)
+    }
+
+    fn stale(
+        &self,
+        keys: &[Key],
+        stale: Option<Duration>,
+        now: Instant,
+        error: &Error,
+    ) -> Option<Hit> {
+        let reason = reason(error)?;
+        let unit = self.usable(keys, stale?, now)?;
+        let age = unit.age(now);
+        Some(Hit { unit, now, freshness: Freshness::Stale { age, reason } })
+    }
+
+    /// What is kept and was not overtaken, if it is no older than this.
+    fn usable(&self, keys: &[Key], max_age: Duration, now: Instant) -> Option<Arc<Unit>> {
+        let unit = self.kept(keys, now)?;
+        (unit.age(now) <= max_age && self.fence.is_usable(&unit.token)).then_some(unit)
+    }
+
+    /// Waits for the answer that somebody else asks for, if it will be young enough.
+    fn join(
+        self: &Arc<Self>,
+        keys: &[Key],
+        within: Duration,
+    ) -> impl Future<Output = Result<Arc<Unit>>> {
+        let token = self.capture(&keys[0]);
+        let oldest_ns = token.at_ns.saturating_sub(nanos(within));
+        let fits = |flight: &flight::Flight| {
+            self.fence.is_current(&flight.token) && flight.token.at_ns >= oldest_ns
+        };
+        let load = || Arc::clone(self).load_owned(keys.into());
+        let flight = self.flights.join(keys, self.config.flights_max, token, fits, load);
+        async move { flight?.end().await }
+    }
+
+    async fn load_owned(self: Arc<Self>, keys: Box<[Key]>) -> Result<Arc<Unit>> {
+        self.load(keys).await
+    }
+
+    /// Asks the store, and keeps the answer unless it was overtaken.
+    async fn load(&self, keys: Box<[Key]>) -> Result<Arc<Unit>> {
+        let (token, asked) = (self.capture(&keys[0]), Instant::now());
+        let entries = match &*keys {
+            [key] => vec![self.guard.get(key).await?],
+            keys => self.guard.get_many(keys).await?,
+        };
+        let unit = Arc::new(Unit::new(keys, entries, token, asked));
+        self.keep(&unit);
+        Ok(unit)
+    }
+
+    /// Takes in an answer. If it is not kept, what is kept must not contradict it any more.
+    fn keep(&self, unit: &Arc<Unit>) {
+        let alone = self.fence.arrive(&unit.token);
+        let wanted = self.config.negative || unit.has_entries();
+        // One at a time for each key.
+        self.units.entry_by_ref(&unit.keys[0]).and_compute_with(|kept| {
+            if alone && wanted && self.fence.is_last(&unit.token) {
+                return Op::Put(Arc::clone(unit));
+            }
+            if kept.is_some_and(|kept| !kept.value().agrees_with(unit)) {
+                self.fence.hard(unit.token.stripe);
+            }
+            Op::Nop
+        });
+    }
+
+    fn refresh_later(&self, key: &Key) {
+        // If there is no room, somebody will have to wait for the answer.
+        let _ = self.refreshes.try_send(key.clone());
+    }
+
+    fn capture(&self, key: &Key) -> Token {
+        self.fence.capture(self.stripe(key), self.ns(Instant::now()))
+    }
+
+    fn stripe(&self, key: &Key) -> usize {
+        self.fence.stripe(crc32fast::hash(key.group().as_bytes()))
+    }
+
+    fn known_age(&self, token: &Token, now: Instant) -> Duration {
+        Duration::from_nanos(self.ns(now).saturating_sub(self.fence.known_ns(token)))
+    }
+
+    fn ns(&self, now: Instant) -> u64 {
+        nanos(now.saturating_duration_since(self.born))
+    }
+}
+
+/// Why there may be an old answer in the place of this error, if there may.
+fn reason(error: &Error) -> Option<StaleReason> {
+    if !error.is_outage() && error.kind() != ErrorKind::Busy {
+        return None;
+    }
+    let first = std::error::Error::source(error);
+    let mut causes = std::iter::successors(first, |cause| cause.source());
+    let open = causes.any(<dyn std::error::Error>::is::<breaker::Open>);
+    Some(if open { StaleReason::BreakerOpen } else { StaleReason::Outage })
+}
+
+/// Asks again for what is kept and may be old.
+async fn refresh(near: std::sync::Weak<Near>, mut asked: mpsc::Receiver<Key>) {
+    while let Some(key) = asked.recv().await {
+        let Some(near) = near.upgrade() else { return };
+        let Some(unit) = near.units.get(&key) else { continue };
+        // Somebody waits for it only if the store is out, and then there is nothing to be had.
+        let _ = near.join(&unit.keys, Duration::ZERO).await;
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl fmt::Debug for Near {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Near").field("config", &self.config).finish_non_exhaustive()
+    }
+}

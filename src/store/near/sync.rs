@@ -1,0 +1,3 @@
+//! What the fence is built on. The model checker puts its own in the place of this.
+
+pub(super) use std::sync::atomic::{AtomicU64, Ordering};

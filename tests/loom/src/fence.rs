@@ -1,0 +1,102 @@
+//! The fence of the near cache, on the model checker's atomics, around a cache of one place.
+
+#[path = "../../../src/store/near/fence.rs"]
+#[expect(clippy::module_inception, reason = "the file is named so where it belongs")]
+mod fence;
+
+mod sync {
+    pub(super) use loom::sync::atomic::{AtomicU64, Ordering};
+}
+
+use loom::sync::atomic::AtomicU64;
+use loom::sync::{Arc, Mutex};
+use loom::thread;
+
+use self::fence::{Fence, Token};
+use self::sync::Ordering::SeqCst;
+
+/// A store with one key, whose value is its version, and a cache of it.
+struct World {
+    fence: Fence,
+    store: AtomicU64,
+    kept: Mutex<Option<(Token, u64)>>,
+}
+
+impl World {
+    fn new() -> Arc<Self> {
+        let (store, kept) = (AtomicU64::new(1), Mutex::new(None));
+        Arc::new(Self { fence: Fence::with_stripes(1), store, kept })
+    }
+
+    /// Asks the store and keeps the answer, as the near cache does; gives the answer.
+    fn load(&self) -> u64 {
+        let token = self.fence.capture(0, 0);
+        let answer = self.store.load(SeqCst);
+        let alone = self.fence.arrive(&token);
+        let mut kept = self.kept.lock().unwrap();
+        if alone && self.fence.is_last(&token) {
+            *kept = Some((token, answer));
+        } else if kept.as_ref().is_some_and(|(_, other)| *other != answer) {
+            self.fence.hard(0);
+        }
+        answer
+    }
+
+    /// What is given without asking, if anything is.
+    fn peek(&self, usable: bool) -> Option<u64> {
+        let kept = self.kept.lock().unwrap();
+        let (token, answer) = kept.as_ref()?;
+        let fits =
+            if usable { self.fence.is_usable(token) } else { self.fence.is_current(token) };
+        fits.then_some(*answer)
+    }
+}
+
+#[test]
+fn news_are_never_lost_to_an_answer_on_its_way() {
+    loom::model(|| {
+        let world = World::new();
+        let reader = Arc::clone(&world);
+        let reader = thread::spawn(move || reader.load());
+        // Somebody writes, and then it is told.
+        world.store.store(2, SeqCst);
+        world.fence.hard(0);
+        assert_ne!(world.peek(true), Some(1), "told, and given all the same");
+        reader.join().unwrap();
+        assert_ne!(world.peek(true), Some(1));
+        assert_ne!(world.peek(false), Some(1));
+    });
+}
+
+#[test]
+fn a_write_of_this_process_is_seen_as_soon_as_it_has_ended() {
+    loom::model(|| {
+        let world = World::new();
+        world.load();
+        let reader = Arc::clone(&world);
+        let reader = thread::spawn(move || reader.load());
+        world.fence.soft(0);
+        world.store.store(2, SeqCst);
+        world.fence.hard(0);
+        assert_ne!(world.peek(false), Some(1));
+        reader.join().unwrap();
+        assert_ne!(world.peek(true), Some(1));
+    });
+}
+
+#[test]
+fn two_answers_at_the_same_time_take_nobody_back() {
+    loom::model(|| {
+        let world = World::new();
+        let reader = Arc::clone(&world);
+        let reader = thread::spawn(move || reader.load());
+        // Nobody tells of this write.
+        world.store.store(2, SeqCst);
+        let own = world.load();
+        assert_eq!(own, 2);
+        assert_ne!(world.peek(true), Some(1), "this thread has been given 2 already");
+        reader.join().unwrap();
+        assert_ne!(world.peek(true), Some(1));
+        assert_ne!(world.peek(false), Some(1));
+    });
+}

@@ -1,0 +1,211 @@
+//! What stands between a call and the store: in this order the deadline, the limit of calls under
+//! way, the breaker, the attempt, and what pays for another one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use steadfast::backend::{Backend, Group, Key, Retry, Write};
+use steadfast::breaker::BreakerState;
+use steadfast::memory::{MemoryBackend, MemoryConfig};
+use steadfast::store::StoreBuilder;
+use steadfast::{Error, ErrorKind, Result, Sessions, Store};
+use tokio::time::{Instant, sleep};
+
+use crate::fault::{Fault, Faulty};
+use crate::world::Basket;
+
+const DEADLINE: Duration = Duration::from_secs(2);
+
+fn faulty() -> Arc<Faulty> {
+    Faulty::new(Arc::new(MemoryBackend::new(MemoryConfig::default())))
+}
+
+fn builder(faulty: &Arc<Faulty>) -> StoreBuilder {
+    let backend: Arc<dyn Backend> = faulty.clone();
+    Store::builder(backend)
+}
+
+fn key(store: &Store) -> Key {
+    store.key("basket", &Group::new("g").unwrap(), "k").unwrap()
+}
+
+async fn get(store: &Store) -> Result<()> {
+    store.get::<Basket>(&key(store)).await.map(drop)
+}
+
+async fn put(store: &Store) -> Result<()> {
+    let put: Write = store.put(&key(store), &Basket::default()).unwrap();
+    store.write(put).await.map(|written| assert!(written.is_applied()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_gets_lost_is_made_again_in_time() {
+    for fault in [Fault::Cut, Fault::Hang] {
+        let faulty = faulty();
+        let store = builder(&faulty).build().unwrap();
+        let begun = Instant::now();
+        faulty.fail_next(&[fault; 2]);
+        get(&store).await.unwrap();
+        assert_eq!(faulty.trips(), 3, "{fault:?}");
+        assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
+        faulty.fail_next(&[fault; 3]);
+        assert!(get(&store).await.unwrap_err().is_outage());
+        assert_eq!(faulty.trips(), 3, "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_is_made_again_only_if_it_was_not_made() {
+    let faulty = faulty();
+    let store = builder(&faulty).build().unwrap();
+    faulty.fail_next(&[Fault::Cut; 2]);
+    put(&store).await.unwrap();
+    assert_eq!(faulty.trips(), 3);
+    for fault in [Fault::Hang, Fault::ReplyLost] {
+        faulty.fail_next(&[fault]);
+        let error = put(&store).await.unwrap_err();
+        assert!(error.is_outage() && error.is_ambiguous(), "{error:?}");
+        assert_eq!(faulty.trips(), 1, "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_of_several_trips_has_one_deadline() {
+    let faulty = faulty();
+    let store = builder(&faulty).deadline(DEADLINE).attempts(1).build().unwrap();
+    let sessions = Sessions::<Basket>::builder(&store).build().unwrap();
+    let id = sessions.create(Basket::default()).await.unwrap().id;
+    let begun = Instant::now();
+    // Each trip would be in time, and the fifth is not any more.
+    faulty.fail_next(&[Fault::Slow; 16]);
+    for _ in 0..3 {
+        let begun = Instant::now();
+        sessions.update(&id, |basket| basket.items.push(1)).await.unwrap();
+        assert!(begun.elapsed() <= DEADLINE);
+    }
+    assert!(begun.elapsed() > DEADLINE, "{:?}", begun.elapsed());
+    faulty.fail_next(&[Fault::Hang; 16]);
+    let begun = Instant::now();
+    sessions.update(&id, |basket| basket.items.push(1)).await.unwrap_err();
+    assert_eq!(begun.elapsed().as_millis(), DEADLINE.as_millis());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_answer_is_spared_and_tried_again_with_few() {
+    let faulty = faulty();
+    let store = builder(&faulty).attempts(1).build().unwrap();
+    faulty.fail_next(&[Fault::Cut; 20]);
+    for _ in 0..20 {
+        get(&store).await.unwrap_err();
+    }
+    assert_eq!(state(&store), BreakerState::Open);
+    faulty.trips();
+    let error: Error = put(&store).await.unwrap_err();
+    assert!(error.is_outage() && !error.is_ambiguous() && faulty.trips() == 0, "{error:?}");
+    let Retry::After(after) = error.retry() else { panic!("{error:?}") };
+    assert!(after <= Duration::from_millis(300), "{after:?}");
+    // The health check asks all the same.
+    store.check().await.unwrap();
+    sleep(after).await;
+    for _ in 0..7 {
+        get(&store).await.unwrap();
+    }
+    assert_eq!(state(&store), BreakerState::Closed);
+}
+
+fn state(store: &Store) -> BreakerState {
+    let breakers = store.breakers();
+    assert_eq!(breakers.len(), 1, "one server");
+    breakers[0].1.state
+}
+
+/// However long it was out, it is used again soon.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_back_is_used_again_within_two_seconds() {
+    let faulty = faulty();
+    let store = builder(&faulty).build().unwrap();
+    faulty.fail_next(&[Fault::Cut; 10_000]);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(60) {
+        get(&store).await.unwrap_err();
+        sleep(Duration::from_millis(10)).await;
+    }
+    faulty.heal();
+    let back = Instant::now();
+    while get(&store).await.is_err() {
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert!(back.elapsed() < Duration::from_secs(2), "{:?}", back.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn repeats_end_when_nothing_pays_for_them() {
+    let faulty = faulty();
+    // One that never opens.
+    let breaker = steadfast::breaker::BreakerConfig::default().calls_min(1_000_000);
+    let store = builder(&faulty).breaker(breaker).build().unwrap();
+    faulty.fail_next(&[Fault::Cut; 1_000]);
+    for _ in 0..100 {
+        get(&store).await.unwrap_err();
+    }
+    let trips = faulty.trips();
+    assert!((130..=140).contains(&trips), "{trips} trips for 100 calls, and 500 / 14 repeats");
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_calls_than_may_be_under_way_are_turned_away_at_once() {
+    let faulty = faulty();
+    let store = builder(&faulty).in_flight_max(4).attempts(1).build().unwrap();
+    faulty.fail_next(&[Fault::Hang; 4]);
+    let calls: Vec<_> = (0..4)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { get(&store).await })
+        })
+        .collect();
+    while faulty.trips() == 0 {
+        tokio::task::yield_now().await;
+    }
+    sleep(Duration::from_millis(1)).await;
+    let begun = Instant::now();
+    let error = get(&store).await.unwrap_err();
+    assert_eq!((error.kind(), begun.elapsed()), (ErrorKind::Busy, Duration::ZERO));
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap_err().kind(), ErrorKind::Timeout);
+    }
+    get(&store).await.unwrap();
+}
+
+/// A call that is turned away has taken no probe of a breaker, and one that the breaker refuses has
+/// not reached the store: the order is fixed.
+#[tokio::test(start_paused = true)]
+async fn the_limit_comes_before_the_breaker_and_the_breaker_before_the_store() {
+    let faulty = faulty();
+    let store = builder(&faulty).in_flight_max(1).attempts(1).build().unwrap();
+    faulty.fail_next(&[Fault::Cut; 20]);
+    for _ in 0..20 {
+        get(&store).await.unwrap_err();
+    }
+    sleep(Duration::from_secs(2)).await;
+    // The one probe is under way, and holds the only place.
+    faulty.fail_next(&[Fault::Slow]);
+    let probe = tokio::spawn({
+        let store = store.clone();
+        async move { get(&store).await }
+    });
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(get(&store).await.unwrap_err().kind(), ErrorKind::Busy, "not Unavailable");
+    probe.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn settings_that_make_no_sense_are_refused() {
+    let bad = [
+        builder(&faulty()).deadline(Duration::ZERO),
+        builder(&faulty()).attempts(0),
+        builder(&faulty()).in_flight_max(0),
+    ];
+    for builder in bad {
+        assert_eq!(builder.build().unwrap_err().kind(), ErrorKind::Invalid);
+    }
+}

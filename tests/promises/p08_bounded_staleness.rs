@@ -1,0 +1,173 @@
+//! P8: a cached read is never older than the bound the caller set, and says how old it is. Here
+//! between two processes on one Redis; the near cache's own tests have every interleaving.
+
+use std::time::{Duration, Instant};
+
+use steadfast::backend::{Group, Key, Written};
+use steadfast::store::{Freshness, NearConfig, Reads};
+use steadfast::{ErrorKind, Sessions, Store};
+use steadfast_conformance::proxy::FaultProxy;
+use steadfast_conformance::servers::{MemcachedServer, RedisServer};
+
+use crate::world::{Basket, alice};
+
+const BOUND: Duration = Duration::from_secs(2);
+
+async fn store(url: &str) -> Store {
+    let near = NearConfig::default().keep(Duration::from_secs(60)).refresh_changed(true);
+    Store::builder(steadfast::connect(url).await.unwrap()).near(near).build().unwrap()
+}
+
+fn key(store: &Store) -> Key {
+    store.key("flag", &Group::new("all").unwrap(), "dark-mode").unwrap()
+}
+
+async fn put(store: &Store, items: &[u32]) {
+    let basket = Basket { items: items.to_vec() };
+    let written = store.write(store.put(&key(store), &basket).unwrap()).await.unwrap();
+    assert!(matches!(written, Written::Applied { .. }));
+}
+
+async fn read(store: &Store, reads: Reads) -> (Vec<u32>, Freshness) {
+    let record = store.get_as::<Basket>(&key(store), reads).await.unwrap().unwrap();
+    (record.value.items, record.freshness)
+}
+
+/// Until it is as expected: how long that took.
+async fn until_seen(store: &Store, items: &[u32]) -> Duration {
+    let started = Instant::now();
+    while read(store, Reads::within(BOUND)).await.0 != items {
+        assert!(started.elapsed() < BOUND * 5, "it is never seen");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    started.elapsed()
+}
+
+/// Reads until an answer comes from memory that the store vouches for.
+async fn until_coherent(store: &Store) {
+    let old = |freshness: Freshness| matches!(freshness, Freshness::Cached { .. });
+    let started = Instant::now();
+    while !old(read(store, Reads::within(BOUND)).await.1) {
+        assert!(started.elapsed() < Duration::from_secs(20), "nothing is kept");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_of_one_process_is_soon_seen_by_the_other_where_the_store_tells() {
+    let server = RedisServer::start().unwrap();
+    let (one, other) = (store(&server.url()).await, store(&server.url()).await);
+    put(&one, &[0]).await;
+    // The feed begins in the background.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut took = Vec::new();
+    for number in 1..=50 {
+        until_coherent(&other).await;
+        put(&one, &[number]).await;
+        took.push(until_seen(&other, &[number]).await);
+    }
+    took.sort_unstable();
+    println!("seen after {:?} (median), {:?} (most)", took[25], took[49]);
+    // As a median: a busy machine delays some.
+    assert!(took[25] < Duration::from_millis(50), "{:?}", took[25]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_the_store_tells_nothing_the_bound_holds() {
+    let server = MemcachedServer::start().unwrap();
+    let (one, other) = (store(&server.url()).await, store(&server.url()).await);
+    put(&one, &[1]).await;
+    read(&other, Reads::within(BOUND)).await;
+    let asked = Instant::now();
+    put(&one, &[2]).await;
+    let mut cached = 0;
+    loop {
+        let (items, freshness) = read(&other, Reads::within(BOUND)).await;
+        assert!(freshness.age() <= BOUND);
+        if items == [2] {
+            break;
+        }
+        cached += 1;
+        assert!(asked.elapsed() < BOUND * 2, "it is older than the bound");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(cached > 10, "{cached} answers from memory");
+}
+
+/// Nothing tells this process that it is told nothing any more, but the clock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_the_link_black_holed_the_bound_still_holds() {
+    let server = RedisServer::start().unwrap();
+    let proxy = FaultProxy::to(server.addr()).await.unwrap();
+    let one = store(&server.url()).await;
+    let cut_off = store(&format!("redis://{}?timeout=300ms", proxy.addr())).await;
+    put(&one, &[1]).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    until_coherent(&cut_off).await;
+    proxy.stall();
+    let stalled = Instant::now();
+    put(&one, &[2]).await;
+    let reads = Reads::within(BOUND);
+    loop {
+        let answer = cut_off.get_as::<Basket>(&key(&cut_off), reads).await;
+        match answer {
+            // It may be as old as the bound.
+            Ok(record) => {
+                assert_eq!(record.unwrap().value.items, [1]);
+                assert!(stalled.elapsed() < BOUND + Duration::from_secs(1), "over the bound");
+            }
+            Err(error) => {
+                assert!(error.is_outage(), "{error:?}");
+                break;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // Asked for, it is given all the same, and says what it is.
+    let stale = reads.serve_stale(Duration::from_secs(60));
+    let (items, freshness) = read(&cut_off, stale).await;
+    assert!(items == [1] && freshness.is_stale() && freshness.age() >= BOUND, "{freshness:?}");
+    proxy.heal();
+    assert!(until_seen(&cut_off, &[2]).await < BOUND * 2);
+}
+
+/// "Revocation always wins": on the process that did it at once, on the other as soon as it hears.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_was_ended_is_not_served_from_memory() {
+    let server = RedisServer::start().unwrap();
+    let build = |store: &Store| {
+        let reads = Reads::within(BOUND).serve_stale(Duration::from_secs(60));
+        Sessions::<Basket>::builder(store).reads(reads).build().unwrap()
+    };
+    let stores = [store(&server.url()).await, store(&server.url()).await];
+    let [here, there] = stores.each_ref().map(build);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    for everywhere in [false, true] {
+        let id = here.sign_in(&alice(), "laptop", Basket::default()).await.unwrap().id;
+        for sessions in [&here, &there] {
+            assert!(sessions.load(&id).await.unwrap().is_some());
+        }
+        if everywhere {
+            here.destroy_all(&alice()).await.unwrap();
+        } else {
+            here.destroy(&id).await.unwrap();
+        }
+        assert!(here.load(&id).await.unwrap().is_none());
+        let ended = Instant::now();
+        while there.load(&id).await.unwrap().is_some() {
+            assert!(ended.elapsed() < BOUND, "it is served for longer than the bound");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn reads_that_need_a_near_cache_say_so_where_there_is_none() {
+    let store = Store::builder(steadfast::connect("memory:").await.unwrap()).build().unwrap();
+    for reads in [Reads::within(BOUND), Reads::latest().serve_stale(BOUND)] {
+        let built = Sessions::<Basket>::builder(&store).reads(reads).build();
+        let error = built.map(drop).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.to_string().contains("StoreBuilder::near"), "{error}");
+    }
+}
