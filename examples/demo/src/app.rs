@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use metrics_exporter_prometheus::PrometheusHandle;
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Route, get, post};
 use serde::{Deserialize, Serialize};
 use steadfast::http::{BearerAuth, BodyLimit, Idempotent, LiveSession, Problem, StoredResponse};
 use steadfast::idempotency::OnLapse;
+use steadfast::store::Reads;
 use steadfast::token::Key;
 use steadfast::{Idempotency, Sessions, State, Store, Tokens};
 
@@ -20,6 +22,14 @@ pub(crate) struct Visit;
 
 impl State for Visit {
     const SCHEMA: u16 = 1;
+}
+
+/// How old what is shown may be while the store is out.
+pub(crate) const STALE_MAX: Duration = Duration::from_secs(300);
+
+/// What is shown is what the store has now, as long as it answers.
+pub(crate) fn reads() -> Reads {
+    Reads::latest().serve_stale(STALE_MAX)
 }
 
 const BODY_LEN_MAX: usize = 64 * 1024;
@@ -42,6 +52,7 @@ pub(crate) fn build(
     idempotency: &Once,
     config: &Config,
     jwt_secret: &[u8],
+    recorder: Option<PrometheusHandle>,
 ) -> Result<impl Endpoint + use<>, String> {
     let parts = Parts::new(store, idempotency, config, jwt_secret);
     let parts = parts.map_err(|error| error.to_string())?;
@@ -58,11 +69,9 @@ pub(crate) fn build(
         .at("/orders", get(parts.live(routes::list_orders)))
         .at("/logout", post(parts.once_even_after(routes::log_out)))
         .at("/logout/everywhere", post(parts.once_even_after(routes::log_out_everywhere)));
-    let route = if config.metrics {
-        let recorder = telemetry::install_metrics()?;
-        route.at("/metrics", get(routes::show_metrics).data(recorder))
-    } else {
-        route
+    let route = match recorder {
+        Some(recorder) => route.at("/metrics", get(routes::show_metrics).data(recorder)),
+        None => route,
     };
     Ok(route
         .data(store.clone())
@@ -90,6 +99,7 @@ impl Parts {
         let sessions = Sessions::<Visit>::builder(store)
             .idle(config.session_idle)
             .absolute(config.session_absolute)
+            .reads(reads())
             .build()?;
         // No other service has the demo's tokens, so there is nobody to tell it from.
         let tokens = Tokens::builder(&config.token_issuer, Key::hs256(jwt_secret)?)

@@ -13,6 +13,7 @@ use std::time::Duration;
 use poem::Server;
 use poem::listener::{Acceptor, Listener, TcpListener};
 use steadfast::Store;
+use steadfast::store::NearConfig;
 use tracing::{info, warn};
 
 use crate::config::Config;
@@ -38,14 +39,18 @@ async fn run() -> Result<(), String> {
     })?;
     let backend = steadfast::connect(&config.state_url).await;
     let backend = backend.map_err(|error| format!("{}: {error}", config.state_var))?;
-    let store = Store::builder(backend).namespace("shop").build().map_err(|e| e.to_string())?;
+    // Before the store, which holds on to it.
+    let recorder = config.metrics.then(telemetry::install_metrics).transpose()?;
+    let near = NearConfig::default().keep(app::STALE_MAX).refresh_changed(true);
+    let store = Store::builder(backend).namespace("shop").near(near);
+    let store = store.build().map_err(|error| error.to_string())?;
     let jwt_secret = match &config.jwt_secret {
         Some(secret) => secret.clone(),
         None => secret::kept_or_random(&config.state_url)?,
     };
     let idempotency = app::idempotency(&store, &config);
     let idempotency = idempotency.map_err(|error| format!("{}: {error}", config.state_var))?;
-    let app = app::build(&store, &idempotency, &config, &jwt_secret)?;
+    let app = app::build(&store, &idempotency, &config, &jwt_secret, recorder)?;
 
     for bound in acceptor.local_addr() {
         if let Some(bound) = bound.as_socket_addr() {

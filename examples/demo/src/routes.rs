@@ -10,7 +10,9 @@ use poem::{IntoResponse, Response, Result, handler};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use steadfast::http::{Execution, HealthReport, JsonBody, Problem, Responded, SessionCookie};
+use steadfast::http::{
+    Execution, HealthReport, JsonBody, Problem, Responded, SessionCookie, mark_stale,
+};
 use steadfast::session::Session;
 use steadfast::token::Claims;
 use steadfast::{Error, ErrorKind, Principal, Sessions, Store, Tokens};
@@ -85,7 +87,7 @@ pub(crate) fn show_session(Data(session): Data<&Arc<Session<Visit>>>) -> Respons
         "version": session.version.get(),
         "idle_seconds": whole_seconds(session.idle_left),
         "absolute_seconds": whole_seconds(session.absolute_left),
-        "freshness": "fresh",
+        "freshness": if session.freshness.is_stale() { "stale" } else { "fresh" },
     });
     answer(StatusCode::OK, &body)
 }
@@ -115,15 +117,15 @@ pub(crate) async fn show_cart(
     Data(principal): Data<&Principal>,
     Data(shop): Data<&Shop>,
 ) -> Result<Response> {
-    let (account, version) = shop.account(principal).await.map_err(Problem::from)?;
+    let (account, version, age) = shop.account(principal).await.map_err(Problem::from)?;
     let etag = format!("\"{version}\"");
     let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|tags| tags.to_str().ok());
     let mut known = known.flat_map(|tags| tags.split(',')).map(str::trim);
     if known.any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag) {
         let unchanged = Response::builder().status(StatusCode::NOT_MODIFIED);
-        return Ok(unchanged.header(header::ETAG, etag).finish());
+        return Ok(mark_stale(unchanged.header(header::ETAG, etag).finish(), age));
     }
-    Ok(cart_answer(StatusCode::OK, &account.cart, version))
+    Ok(mark_stale(cart_answer(StatusCode::OK, &account.cart, version), age))
 }
 
 #[derive(Deserialize)]
@@ -202,12 +204,13 @@ pub(crate) async fn list_orders(
     Data(principal): Data<&Principal>,
     Data(shop): Data<&Shop>,
 ) -> Result<Response> {
-    let (account, _version) = shop.account(principal).await.map_err(Problem::from)?;
+    let (account, _version, age) = shop.account(principal).await.map_err(Problem::from)?;
     let orders = account
         .orders
         .iter()
         .map(|order| json!({ "order_id": order.id, "total_qty": order.total_qty }));
-    Ok(answer(StatusCode::OK, &json!({ "orders": orders.collect::<Vec<_>>() })))
+    let body = json!({ "orders": orders.collect::<Vec<_>>() });
+    Ok(mark_stale(answer(StatusCode::OK, &body), age))
 }
 
 #[handler]

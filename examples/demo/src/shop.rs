@@ -5,8 +5,10 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 use steadfast::backend::{Condition, Key, Transactions, Version, Write};
-use steadfast::store::Updated;
+use steadfast::store::{Freshness, Updated};
 use steadfast::{Principal, Result, State, Store};
+
+use crate::app;
 
 /// A number of one product.
 #[derive(Clone, Serialize, Deserialize)]
@@ -71,10 +73,13 @@ impl Shop {
         self.0.info().capabilities.transactions >= Transactions::SameGroup
     }
 
-    /// The account, and its version: 0 for one that has nothing yet.
-    pub(crate) async fn account(&self, customer: &Principal) -> Result<(Account, u64)> {
-        let record = self.0.get::<Account>(&self.key(customer)?).await?;
-        Ok(record.map_or_else(Default::default, |record| (record.value, record.version.get())))
+    /// The account to be shown, its version, which is 0 for one that has nothing yet, and how old
+    /// it is.
+    pub(crate) async fn account(&self, customer: &Principal) -> Result<(Account, u64, Freshness)> {
+        let record = self.0.get_as::<Account>(&self.key(customer)?, app::reads()).await?;
+        Ok(record.map_or_else(Default::default, |record| {
+            (record.value, record.version.get(), record.freshness)
+        }))
     }
 
     /// Adds to the cart, once an execution, never losing what others add at the same time; gives

@@ -6,6 +6,7 @@ mod client;
 mod server;
 
 mod at_once;
+mod degraded;
 mod replicas;
 mod restart;
 mod routes;

@@ -1,0 +1,189 @@
+//! Three demos whose store goes away under load: sessions that were seen go on being read, and say
+//! how old they are; nothing is claimed; and when the store is back nothing is lost or doubled.
+//!
+//! `STEADFAST_OUTAGE_SECONDS` sets how long it stays away.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::json;
+use steadfast_conformance::proxy::FaultProxy;
+use steadfast_conformance::servers::RedisServer;
+use tokio::task::JoinSet;
+
+use crate::client::{Answer, Client, User};
+use crate::server::{Home, Server};
+
+/// What a call of the store may take, and a tenth, and what a busy machine adds.
+const ANSWER_MAX: Duration = Duration::from_millis(2_200 + 1_000);
+/// Two seconds, and what a busy machine adds.
+const RECOVERY_MAX: Duration = Duration::from_secs(3);
+const READERS: usize = 8;
+
+struct World {
+    redis: RedisServer,
+    proxy: FaultProxy,
+    replicas: [Server; 3],
+    users: Vec<User>,
+}
+
+impl World {
+    async fn new() -> Self {
+        let redis = RedisServer::builder().persist().start().unwrap();
+        let proxy = FaultProxy::to(redis.addr()).await.unwrap();
+        let home = Home::new(&format!("redis://{}?timeout=500ms", proxy.addr()));
+        // A claim whose reply was lost may be made all the same, and lapses then.
+        let home = home.env("IDEMPOTENCY_LEASE", "1");
+        let replicas = [home.start(), home.start(), home.start()];
+        let mut users = Vec::new();
+        for number in 0..READERS {
+            let user = replicas[0].client.log_in(&format!("user-{number}")).await;
+            user.add("a", 1, "first").await;
+            users.push(user);
+        }
+        let world = Self { redis, proxy, replicas, users };
+        for (user, replica) in world.everybody() {
+            assert_eq!(user.at(replica).get("/session").await.json()["freshness"], "fresh");
+            assert_eq!(user.at(replica).get("/cart").await.status, 200);
+        }
+        world
+    }
+
+    fn everybody(&self) -> impl Iterator<Item = (&User, &Client)> {
+        let users = |replica| self.users.iter().map(move |user| (user, replica));
+        self.replicas.iter().map(|replica| &replica.client).flat_map(users)
+    }
+
+    /// Reads of every user at every replica, until it is over: how long each took.
+    fn readers(&self, over: &Arc<AtomicBool>) -> JoinSet<Vec<Duration>> {
+        let mut readers = JoinSet::new();
+        for (user, replica) in self.everybody() {
+            let (user, over) = (user.at(replica), Arc::clone(over));
+            readers.spawn(async move {
+                let mut took = Vec::new();
+                while !over.load(Ordering::SeqCst) {
+                    let started = Instant::now();
+                    assert_readable(&user.get("/session").await);
+                    took.push(started.elapsed());
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                took
+            });
+        }
+        readers
+    }
+
+    /// Claims at every replica, which all must be turned away.
+    async fn claim(&self) {
+        for replica in &self.replicas {
+            let user = self.users[0].at(&replica.client);
+            let started = Instant::now();
+            let answer = user.add("a", 1, "late").await;
+            answer.problem(503);
+            assert!(answer.header("retry-after").is_some(), "{answer:?}");
+            assert!(started.elapsed() < ANSWER_MAX, "{:?}", started.elapsed());
+        }
+    }
+
+    async fn until_it_is_back(&self) -> Duration {
+        let started = Instant::now();
+        for (user, replica) in self.everybody() {
+            while user.at(replica).get("/session").await.json()["freshness"] != "fresh" {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+        started.elapsed()
+    }
+}
+
+/// Fresh, or older and saying so.
+fn assert_readable(answer: &Answer) {
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let said = answer.header("state-freshness");
+    if answer.json()["freshness"] == "fresh" {
+        assert_eq!(said, None);
+        return;
+    }
+    let age = said.and_then(|said| said.strip_prefix("stale; age=")).unwrap();
+    assert!(age.parse::<u64>().unwrap() <= 300, "{answer:?}");
+}
+
+async fn the_store_goes_away(go: impl Fn(&World), come: impl Fn(&World)) {
+    let outage = std::env::var("STEADFAST_OUTAGE_SECONDS").ok();
+    let outage = Duration::from_secs(outage.map_or(4, |seconds| seconds.parse().unwrap()));
+    let world = World::new().await;
+    let over = Arc::new(AtomicBool::new(false));
+    let readers = world.readers(&over);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    go(&world);
+    let gone = Instant::now();
+    world.claim().await;
+    while gone.elapsed() < outage {
+        world.claim().await;
+    }
+    let health = world.replicas[0].client.get("/health").await;
+    assert_eq!((health.status, &health.json()["status"]), (503, &json!("down")));
+    // From the first claim that was turned away on, the store is known to be out.
+    let user = world.users[1].at(&world.replicas[1].client);
+    let cart = user.get("/cart").await;
+    assert_eq!((cart.status, &cart.json()["items"]), (200, &json!([{ "sku": "a", "qty": 1 }])));
+    assert!(cart.header("state-freshness").is_some_and(|said| said.starts_with("stale; age=")));
+    // A log-out that cannot be made is not made, but this replica serves the session no more.
+    user.post("/logout", "bye").await.problem(503);
+
+    come(&world);
+    let back = world.until_it_is_back().await;
+    over.store(true, Ordering::SeqCst);
+    let mut took: Vec<_> = readers.join_all().await.into_iter().flatten().collect();
+    took.sort_unstable();
+    let (median, p99) = (took[took.len() / 2], took[took.len() * 99 / 100]);
+    let most = took[took.len() - 1];
+    println!(
+        "{} reads: median {median:?}, p99 {p99:?}, most {most:?}; back after {back:?}",
+        took.len()
+    );
+    assert!(most < ANSWER_MAX, "a read took {most:?}");
+    assert!(back < RECOVERY_MAX, "back after {back:?}");
+
+    // The claims that were turned away are made now, once, wherever they are sent.
+    for replica in &world.replicas {
+        let user = world.users[0].at(&replica.client);
+        let added = loop {
+            let added = user.add("a", 1, "late").await;
+            if added.status != 409 {
+                break added;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
+        assert_eq!(added.status, 201, "{added:?}");
+        assert_eq!(user.post("/checkout", "pay").await.status, 201);
+    }
+    let orders = world.users[0].orders().await;
+    assert_eq!((orders.len(), &orders[0]["total_qty"]), (1, &json!(2)), "{orders:?}");
+    for (user, replica) in world.everybody() {
+        assert_eq!(user.at(replica).get("/session").await.status, 200, "a session is lost");
+    }
+    let request = user.request(Method::GET, "/metrics");
+    let metrics = Client::send(request).await.text;
+    let stale = r#"steadfast_near_reads_total{backend="redis",result="stale"}"#;
+    assert!(metrics.contains(stale), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed() {
+    let come = |world: &World| world.redis.restart().unwrap();
+    the_store_goes_away(|world| world.redis.kill().unwrap(), come).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn paused() {
+    let come = |world: &World| world.redis.resume().unwrap();
+    the_store_goes_away(|world| world.redis.pause().unwrap(), come).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn black_holed() {
+    the_store_goes_away(|world| world.proxy.stall(), |world| world.proxy.heal()).await;
+}
