@@ -117,6 +117,12 @@ impl Core {
         self.until_ns.load(Ordering::Acquire).saturating_sub(now_ns)
     }
 
+    /// Lets a call through if it is closed, whatever the time is.
+    pub(super) fn admit_closed(&self) -> Option<Grant> {
+        let (generation, state) = self.state();
+        (state == BreakerState::Closed).then_some(Grant { generation, probe: None })
+    }
+
     /// Lets a call through, or tells in how many nanoseconds it is worth asking again.
     pub(super) fn admit(
         &self,

@@ -121,7 +121,15 @@ impl Breaker {
     /// # Errors
     ///
     /// [`Open`] if it does not.
+    #[inline]
     pub fn admit_at(&self, now: Instant) -> std::result::Result<Permit<'_>, Open> {
+        match self.core.admit_closed() {
+            Some(grant) => Ok(Permit { breaker: self, grant, since: now, reported: false }),
+            None => self.admit_unless_open(now),
+        }
+    }
+
+    fn admit_unless_open(&self, now: Instant) -> std::result::Result<Permit<'_>, Open> {
         let mut changed = None;
         let admitted = self.core.admit(self.ns(now), &mut changed);
         self.tell(changed);

@@ -80,7 +80,7 @@ impl StoreBuilder {
         self
     }
 
-    /// How long a call may take in all, 2 seconds by default: the wait for a connection, each
+    /// How long a call may take in all, 5 seconds by default: the wait for a connection, each
     /// attempt, the pauses between them, and every trip of a call that needs several. What takes
     /// longer fails with [`ErrorKind::Timeout`].
     #[must_use]

@@ -117,8 +117,14 @@ impl Store {
     /// As [`get`](Store::get).
     pub async fn get_as<T: State>(&self, key: &Key, reads: Reads) -> Result<Option<Record<T>>> {
         let keys = std::slice::from_ref(key);
-        let (entries, freshness) = self.read(keys, reads).await?;
-        let Some(entry) = entries.into_iter().next().flatten() else { return Ok(None) };
+        let (entry, freshness) = match &self.0.near {
+            Some(near) => {
+                let hit = near.read(keys, reads.demand, reads.stale).await?;
+                (hit.entry(0), hit.freshness)
+            }
+            None => (self.entry(key).await?, Freshness::Fresh),
+        };
+        let Some(entry) = entry else { return Ok(None) };
         Ok(Some(Record { freshness, ..self.decode(key, &entry)? }))
     }
 
@@ -177,7 +183,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As [`Backend::write`].
+    /// As [`Backend::write`](crate::backend::Backend::write).
     pub async fn write(&self, write: Write) -> Result<Written> {
         let near = self.0.near.as_ref();
         let own = near.map(|near| near.writing(std::slice::from_ref(&write)));
@@ -194,7 +200,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As [`Backend::transact`].
+    /// As [`Backend::transact`](crate::backend::Backend::transact).
     pub async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
         let own = self.0.near.as_ref().map(|near| near.writing(&writes));
         let transacted = self.0.guard.transact(writes).await;
@@ -208,7 +214,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As [`Backend::write`].
+    /// As [`Backend::write`](crate::backend::Backend::write).
     pub async fn delete(&self, key: &Key) -> Result<()> {
         // Unconditional, so it cannot be refused.
         self.write(Write::delete(key.clone())).await.map(|_applied| ())
@@ -233,7 +239,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As [`Backend::close`].
+    /// As [`Backend::close`](crate::backend::Backend::close).
     pub async fn close(&self) -> Result<()> {
         self.0.guard.close().await
     }

@@ -9,6 +9,7 @@ mod envelope;
 mod freshness;
 mod guard;
 mod handle;
+mod lookup;
 mod near;
 mod record;
 #[cfg(feature = "encrypt")]
@@ -24,6 +25,7 @@ pub(crate) use envelope::Limit;
 pub(crate) use freshness::Demand;
 pub use freshness::{Freshness, Reads, StaleReason};
 pub use handle::Store;
+pub use lookup::Lookup;
 pub use near::NearConfig;
 pub use record::Record;
 pub(crate) use record::{Carried, Head, Opened};

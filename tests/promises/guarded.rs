@@ -22,7 +22,7 @@ fn faulty() -> Arc<Faulty> {
 
 fn builder(faulty: &Arc<Faulty>) -> StoreBuilder {
     let backend: Arc<dyn Backend> = faulty.clone();
-    Store::builder(backend)
+    Store::builder(backend).deadline(DEADLINE)
 }
 
 fn key(store: &Store) -> Key {
@@ -72,7 +72,7 @@ async fn a_write_is_made_again_only_if_it_was_not_made() {
 #[tokio::test(start_paused = true)]
 async fn a_call_of_several_trips_has_one_deadline() {
     let faulty = faulty();
-    let store = builder(&faulty).deadline(DEADLINE).attempts(1).build().unwrap();
+    let store = builder(&faulty).attempts(1).build().unwrap();
     let sessions = Sessions::<Basket>::builder(&store).build().unwrap();
     let id = sessions.create(Basket::default()).await.unwrap().id;
     let begun = Instant::now();

@@ -12,6 +12,7 @@ mod fault;
 mod world;
 
 mod guarded;
+mod lookups;
 mod p01_no_lost_update;
 mod p02_no_resurrection;
 mod p03_exactly_once;

@@ -36,7 +36,9 @@ async fn read(store: &Store, reads: Reads) -> (Vec<u32>, Freshness) {
 /// Until it is as expected: how long that took.
 async fn until_seen(store: &Store, items: &[u32]) -> Duration {
     let started = Instant::now();
-    while read(store, Reads::within(BOUND)).await.0 != items {
+    // A server that is back may be tried only a moment later.
+    let reads = Reads::within(BOUND).serve_stale(BOUND * 20);
+    while read(store, reads).await.0 != items {
         assert!(started.elapsed() < BOUND * 5, "it is never seen");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -68,8 +70,8 @@ async fn a_write_of_one_process_is_soon_seen_by_the_other_where_the_store_tells(
     }
     took.sort_unstable();
     println!("seen after {:?} (median), {:?} (most)", took[25], took[49]);
-    // As a median: a busy machine delays some.
-    assert!(took[25] < Duration::from_millis(50), "{:?}", took[25]);
+    // A tenth of a millisecond where nothing else runs; a busy machine delays it.
+    assert!(took[25] < BOUND / 4, "{:?}", took[25]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -114,7 +116,7 @@ async fn with_the_link_black_holed_the_bound_still_holds() {
             // It may be as old as the bound.
             Ok(record) => {
                 assert_eq!(record.unwrap().value.items, [1]);
-                assert!(stalled.elapsed() < BOUND + Duration::from_secs(1), "over the bound");
+                assert!(stalled.elapsed() < BOUND * 2, "over the bound");
             }
             Err(error) => {
                 assert!(error.is_outage(), "{error:?}");
@@ -128,7 +130,11 @@ async fn with_the_link_black_holed_the_bound_still_holds() {
     let (items, freshness) = read(&cut_off, stale).await;
     assert!(items == [1] && freshness.is_stale() && freshness.age() >= BOUND, "{freshness:?}");
     proxy.heal();
-    assert!(until_seen(&cut_off, &[2]).await < BOUND * 2);
+    let healed = Instant::now();
+    while cut_off.check().await.is_err() {
+        assert!(healed.elapsed() < BOUND * 2, "it is never reached again");
+    }
+    until_seen(&cut_off, &[2]).await;
 }
 
 /// "Revocation always wins": on the process that did it at once, on the other as soon as it hears.

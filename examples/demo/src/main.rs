@@ -42,8 +42,9 @@ async fn run() -> Result<(), String> {
     // Before the store, which holds on to it.
     let recorder = config.metrics.then(telemetry::install_metrics).transpose()?;
     let near = NearConfig::default().keep(app::STALE_MAX).refresh_changed(true);
-    let store = Store::builder(backend).namespace("shop").near(near);
-    let store = store.build().map_err(|error| error.to_string())?;
+    // A crowd that adds to one cart takes turns.
+    let store = Store::builder(backend).namespace("shop").deadline(Duration::from_secs(20));
+    let store = store.near(near).build().map_err(|error| error.to_string())?;
     let jwt_secret = match &config.jwt_secret {
         Some(secret) => secret.clone(),
         None => secret::kept_or_random(&config.state_url)?,

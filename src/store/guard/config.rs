@@ -15,7 +15,7 @@ pub(in crate::store) struct GuardConfig {
 
 impl Default for GuardConfig {
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(2), attempts: 3, in_flight_max: 1_024, breaker: None }
+        Self { deadline: Duration::from_secs(5), attempts: 3, in_flight_max: 1_024, breaker: None }
     }
 }
 

@@ -118,18 +118,15 @@ impl Guard {
     }
 
     pub(super) async fn write(&self, write: Write) -> Result<Written> {
-        let (endpoint, key) = (self.endpoint(write.key()), write.key().clone());
-        let call = Call::new(Operation::Write, &key);
-        self.pass(endpoint, call, || self.backend.write(write.clone())).await
+        let call = Call::new(Operation::Write, write.key());
+        self.pass(self.endpoint(call.key), call, || self.backend.write(write.clone())).await
     }
 
     pub(super) async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
         // A group has one.
-        let Some(key) = writes.first().map(|write| write.key().clone()) else {
-            return self.backend.transact(writes).await;
-        };
-        let call = Call::new(Operation::Transact, &key);
-        self.pass(self.endpoint(&key), call, || self.backend.transact(writes.clone())).await
+        let Some(first) = writes.first() else { return self.backend.transact(writes).await };
+        let call = Call::new(Operation::Transact, first.key());
+        self.pass(self.endpoint(call.key), call, || self.backend.transact(writes.clone())).await
     }
 
     /// Past the breakers: this is what tells whether the store is there.

@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use crate::backend::{Error, ErrorKind, Result};
 
-/// Settings of a store's [near cache](super::StoreBuilder::near). The defaults: 64 MiB; what was
-/// read is kept for 15 seconds; a tenth of a second of patience; nothing is known of what is absent; nothing is refreshed ahead.
+/// Settings of a store's [near cache](crate::store::StoreBuilder::near). The defaults: 64 MiB; what
+/// was read is kept for 15 seconds; half a second of patience; nothing is known of what is absent;
+/// nothing is refreshed ahead.
 #[derive(Clone, Copy, Debug)]
 pub struct NearConfig {
     pub(super) capacity: u64,
@@ -21,7 +22,7 @@ impl Default for NearConfig {
         Self {
             capacity: 64 << 20,
             keep: Duration::from_secs(15),
-            patience: Duration::from_millis(100),
+            patience: Duration::from_millis(500),
             negative: false,
             refresh_ahead: false,
             revalidate: Duration::ZERO,
@@ -46,8 +47,8 @@ impl NearConfig {
         self
     }
 
-    /// How long a read waits for the store where what is kept would [do](super::Reads::serve_stale).
-    /// The answer is kept when it comes, for the next one.
+    /// How long a read waits for the store where what is kept would
+    /// [do](crate::store::Reads::serve_stale). The answer is kept when it comes, for the next one.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;

@@ -18,6 +18,7 @@ mod unit;
 
 use std::fmt;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +62,13 @@ pub(crate) struct Hit {
     unit: Arc<Unit>,
     now: Instant,
     pub(crate) freshness: Freshness,
+}
+
+/// What a question came to.
+enum Asked {
+    Answer(Arc<Unit>),
+    /// The answer is on its way; this is what there was before.
+    Instead(Arc<Unit>),
 }
 
 impl Hit {
@@ -151,9 +159,14 @@ impl Near {
         let read = self.ask(keys, demand, stale).await;
         let now = Instant::now();
         match read {
-            Ok(unit) => {
+            Ok(Asked::Answer(unit)) => {
                 self.count(NearRead::Miss);
                 Ok(Hit { unit, now, freshness: Freshness::Fresh })
+            }
+            Ok(Asked::Instead(unit)) => {
+                self.count(NearRead::Stale);
+                let (age, reason) = (unit.age(now), StaleReason::Refreshing);
+                Ok(Hit { unit, now, freshness: Freshness::Stale { age, reason } })
             }
             Err(error) => {
                 let hit = self.stale(keys, stale, now, &error).ok_or(error)?;
@@ -170,22 +183,27 @@ impl Near {
         keys: &[Key],
         demand: Demand,
         stale: Option<Duration>,
-    ) -> Result<Arc<Unit>> {
-        let now = Instant::now();
-        let has_other = stale.is_some_and(|stale| self.usable(keys, stale, now).is_some());
+    ) -> Result<Asked> {
+        let other = || self.usable(keys, stale?, Instant::now());
+        let has_other = other().is_some();
         let within = match demand {
-            Demand::Latest if !has_other => return self.load(keys.into()).await,
+            Demand::Latest if !has_other => {
+                return self.load(keys.into()).await.map(Asked::Answer);
+            }
             Demand::Latest => Duration::ZERO,
             Demand::Within(within) => within,
         };
-        let flight = self.join(keys, within);
-        if !has_other {
-            return flight.await;
+        let mut flight = pin!(self.join(keys, within));
+        if has_other {
+            let answer = timeout(self.config.patience, &mut flight).await;
+            // It may have been overtaken meanwhile.
+            match (answer, other()) {
+                (Ok(answer), _) => return answer.map(Asked::Answer),
+                (Err(_elapsed), Some(unit)) => return Ok(Asked::Instead(unit)),
+                (Err(_elapsed), None) => {}
+            }
         }
-        timeout(self.config.patience, flight).await.unwrap_or_else(|_elapsed| {
-            let detail = "the store did not answer as fast as it is waited for";
-            Err(Error::new(ErrorKind::Timeout, detail))
-        })
+        flight.await.map(Asked::Answer)
     }
 
     /// To be held while writes are made.

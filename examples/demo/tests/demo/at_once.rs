@@ -32,10 +32,11 @@ async fn four_hundred_adds_of_one_user_all_get_through(home: Home) {
     let user = server.client.log_in("alice").await;
     let adds = (0..400).map(|n| {
         let user = user.clone();
-        tokio::spawn(async move { user.add("a", 1, &format!("k{n}")).await.status })
+        tokio::spawn(async move { user.add("a", 1, &format!("k{n}")).await })
     });
     for add in adds.collect::<Vec<_>>() {
-        assert_eq!(add.await.unwrap(), 201);
+        let added = add.await.unwrap();
+        assert_eq!(added.status, 201, "{added:?}");
     }
     assert_eq!(user.cart().await, json!([{ "sku": "a", "qty": 400 }]));
 }

@@ -1,0 +1,99 @@
+//! Look-ups are made once for all who ask, also when some of them leave.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use steadfast::backend::{Backend, Error, Group, Key, Ttl};
+use steadfast::memory::{MemoryBackend, MemoryConfig};
+use steadfast::store::{Lookup, NearConfig};
+use steadfast::{ErrorKind, Store};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use crate::fault::{Fault, Faulty};
+use crate::world::Basket;
+
+/// A database that is asked, and answers when it is let.
+struct Origin {
+    store: Store,
+    faulty: Arc<Faulty>,
+    key: Key,
+    asked: Arc<AtomicUsize>,
+    answer: Arc<Notify>,
+}
+
+impl Origin {
+    fn new() -> Self {
+        let faulty = Faulty::new(Arc::new(MemoryBackend::new(MemoryConfig::default())));
+        let backend: Arc<dyn Backend> = faulty.clone();
+        let store = Store::builder(backend).near(NearConfig::default()).build().unwrap();
+        let key = store.key("flag", &Group::new("all").unwrap(), "dark-mode").unwrap();
+        Self { store, faulty, key, asked: Arc::default(), answer: Arc::default() }
+    }
+
+    fn look_up(&self) -> Lookup<Basket, Error> {
+        let (asked, answer) = (Arc::clone(&self.asked), Arc::clone(&self.answer));
+        let ttl = Ttl::new(Duration::from_secs(10)).unwrap();
+        self.store.cached(&self.key, ttl, move || async move {
+            let number = asked.fetch_add(1, Ordering::SeqCst);
+            answer.notified().await;
+            Ok(Basket { items: vec![u32::try_from(number).unwrap()] })
+        })
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_that_ask_at_once_make_one_look_up() {
+    let origin = Origin::new();
+    let lookups: Vec<_> = (0..1_000).map(|_| origin.look_up()).collect();
+    sleep(Duration::from_millis(1)).await;
+    origin.answer.notify_one();
+    for lookup in lookups {
+        assert_eq!(lookup.await.unwrap().items, [0]);
+    }
+    assert_eq!(origin.asked(), 1);
+    assert_eq!(origin.look_up().await.unwrap().items, [0]);
+    assert_eq!(origin.asked(), 1, "it is kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_does_not_end_it() {
+    let origin = Origin::new();
+    drop(origin.look_up());
+    sleep(Duration::from_millis(1)).await;
+    let other = origin.look_up();
+    origin.answer.notify_one();
+    assert_eq!(other.await.unwrap().items, [0]);
+    assert_eq!(origin.asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_the_store_is_none_of_the_look_up() {
+    let origin = Origin::new();
+    origin.faulty.fail_next(&[Fault::Cut; 1_000]);
+    for number in 0..3 {
+        origin.answer.notify_one();
+        assert_eq!(origin.look_up().await.unwrap().items, [number]);
+    }
+}
+
+#[tokio::test]
+async fn an_error_is_told_and_not_kept() {
+    let origin = Origin::new();
+    let ttl = Ttl::new(Duration::from_secs(10)).unwrap();
+    let failing = origin.store.cached::<Basket, _, _>(&origin.key, ttl, || async {
+        Err(Error::new(ErrorKind::Contended, "the database says no"))
+    });
+    assert_eq!(failing.await.unwrap_err().kind(), ErrorKind::Contended);
+    let panicking = origin.store.cached::<Basket, Error, _>(&origin.key, ttl, || async {
+        panic!("the look-up panics, as this test wants it to")
+    });
+    assert_eq!(panicking.await.unwrap_err().kind(), ErrorKind::Other);
+    origin.answer.notify_one();
+    assert_eq!(origin.look_up().await.unwrap().items, [0]);
+}
