@@ -77,7 +77,7 @@ impl<T: State> Sessions<T> {
                 return Ok(self.newborn(new, live, state, version, place.opened.limit_left));
             }
             if turn.is_none() {
-                turn = Some(self.store.turn(&place.key).await);
+                turn = Some(self.store.turn(&place.key).await?);
             }
         }
         Err(store::contended(ATTEMPTS_MAX).into())

@@ -58,7 +58,7 @@ impl<T: State> Sessions<T> {
                 return Ok(self.newborn(id, live, state, version, None));
             }
             if turn.is_none() {
-                turn = Some(self.store.turn(&roster.list_key).await);
+                turn = Some(self.store.turn(&roster.list_key).await?);
             }
         }
         Err(store::contended(ATTEMPTS_MAX).into())
@@ -126,7 +126,7 @@ impl<T: State> Sessions<T> {
                 return Ok(self.newborn(id, live, state, version, opened.limit_left));
             }
             if turn.is_none() {
-                turn = Some(self.store.turn(&roster.list_key).await);
+                turn = Some(self.store.turn(&roster.list_key).await?);
             }
         }
         Err(store::contended(ATTEMPTS_MAX).into())

@@ -11,6 +11,7 @@ use crate::schema::Floors;
 use super::SealingKeys;
 use super::guard::{Guard, GuardConfig};
 use super::handle::Inner;
+use super::lookup::Lookups;
 use super::near::{Near, Watched};
 use super::{Codec, NearConfig, Store};
 
@@ -163,6 +164,7 @@ impl StoreBuilder {
             #[cfg(feature = "encrypt")]
             sealing: self.sealing,
             floors: self.floors,
+            lookups: Lookups::new(),
             turns: Default::default(),
         })))
     }

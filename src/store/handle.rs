@@ -16,6 +16,7 @@ use crate::schema::Floors;
 #[cfg(feature = "encrypt")]
 use super::SealingKeys;
 use super::guard::Guard;
+use super::lookup::Lookups;
 use super::near::Near;
 use super::{Codec, Demand, Freshness, Reads, Record, StoreBuilder};
 
@@ -62,6 +63,7 @@ pub(super) struct Inner {
     #[cfg(feature = "encrypt")]
     pub(super) sealing: Option<SealingKeys>,
     pub(super) floors: Floors,
+    pub(super) lookups: Lookups,
     /// One for each of so many classes of keys; see [`Store::turn`].
     pub(super) turns: [Mutex<()>; TURNS],
 }

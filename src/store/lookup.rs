@@ -1,15 +1,21 @@
 //! Look-ups that are made once for all who need them.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::backend::{Error, ErrorKind, Key, Ttl};
 use crate::{State, Store};
 
 use super::Reads;
+
+/// How many run at once while the store is out, which would spare them.
+const WHILE_OUT_MAX: usize = 32;
 
 /// A look-up that has begun: await it where its value is needed. Dropping it does not end it.
 #[must_use = "the value is what this is for"]
@@ -69,7 +75,8 @@ impl Store {
     /// # Errors
     ///
     /// What `load` says; [`ErrorKind::Corrupt`] if what is kept cannot be read;
-    /// [`ErrorKind::Other`] if `load` panics.
+    /// [`ErrorKind::Timeout`] if too many run while the store is out; [`ErrorKind::Other`] if
+    /// `load` panics.
     ///
     /// # Panics
     ///
@@ -96,14 +103,17 @@ impl Store {
         L: Future<Output = Result<T, E>>,
     {
         let reads = Reads::within(ttl.as_duration());
-        if let Some(kept) = self.kept(key, reads).await? {
+        if let Kept::Found(kept) = self.kept(key, reads).await? {
             return Ok(kept);
         }
-        let _turn = self.turn(key).await;
+        let lookups = &self.0.lookups;
+        let _turn = lookups.turn(key).await;
         // Whoever had the turn before may have got it.
-        if let Some(kept) = self.kept(key, reads).await? {
-            return Ok(kept);
-        }
+        let _place = match self.kept(key, reads).await? {
+            Kept::Found(kept) => return Ok(kept),
+            Kept::Nothing => None,
+            Kept::NoAnswer => Some(self.0.guard.in_time(lookups.while_out.acquire()).await?),
+        };
         let value = load().await?;
         // It is as good if the store does not take it.
         if let Ok(put) = self.put(key, &value) {
@@ -112,11 +122,60 @@ impl Store {
         Ok(value)
     }
 
-    /// What the store has; `None` also if it does not answer.
-    async fn kept<T: State>(&self, key: &Key, reads: Reads) -> Result<Option<T>, Error> {
+    async fn kept<T: State>(&self, key: &Key, reads: Reads) -> Result<Kept<T>, Error> {
         match self.get_as::<T>(key, reads).await {
-            Err(error) if error.is_outage() || error.kind() == ErrorKind::Busy => Ok(None),
-            found => Ok(found?.map(|record| record.value)),
+            Err(error) if error.is_outage() || error.kind() == ErrorKind::Busy => {
+                Ok(Kept::NoAnswer)
+            }
+            found => Ok(found?.map_or(Kept::Nothing, |record| Kept::Found(record.value))),
+        }
+    }
+}
+
+/// What the store has of a look-up.
+enum Kept<T> {
+    Found(T),
+    Nothing,
+    NoAnswer,
+}
+
+/// The look-ups under way: one for a key, and while the store is out not too many in all.
+#[derive(Debug)]
+pub(super) struct Lookups {
+    turns: Mutex<HashMap<Key, Arc<AsyncMutex<()>>>>,
+    while_out: Semaphore,
+}
+
+impl Lookups {
+    pub(super) fn new() -> Self {
+        Self { turns: Mutex::default(), while_out: Semaphore::new(WHILE_OUT_MAX) }
+    }
+
+    async fn turn(&self, key: &Key) -> Turn<'_> {
+        let turn = Arc::clone(self.turns().entry(key.clone()).or_default());
+        let mut held = Turn { lookups: self, key: key.clone(), held: None };
+        held.held = Some(turn.lock_owned().await);
+        held
+    }
+
+    fn turns(&self) -> MutexGuard<'_, HashMap<Key, Arc<AsyncMutex<()>>>> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The turn of a look-up; the last one leaves nothing.
+struct Turn<'a> {
+    lookups: &'a Lookups,
+    key: Key,
+    held: Option<OwnedMutexGuard<()>>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.held = None;
+        let mut turns = self.lookups.turns();
+        if turns.get(&self.key).is_some_and(|turn| Arc::strong_count(turn) == 1) {
+            turns.remove(&self.key);
         }
     }
 }

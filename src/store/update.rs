@@ -113,7 +113,7 @@ impl Store {
                 Written::Refused { current: winner } => current = winner,
             }
             if turn.is_none() {
-                turn = Some(self.turn(key).await);
+                turn = Some(self.turn(key).await?);
                 current = self.entry(key).await?;
             }
         }
@@ -176,10 +176,13 @@ impl Store {
     /// Waits until it is this caller's turn, among those of this process that lost a race for the
     /// same record. Who loses a second one is among strangers; without this, a hundred updates at
     /// once would take thousands of attempts.
-    pub(crate) async fn turn(&self, key: &Key) -> MutexGuard<'_, ()> {
-        let mut hasher = crc32fast::Hasher::new();
-        hasher.update(key.as_str().as_bytes());
-        self.0.turns[hasher.finalize() as usize % TURNS].lock().await
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Timeout`] if it does not come before the call's deadline.
+    pub(crate) async fn turn(&self, key: &Key) -> Result<MutexGuard<'_, ()>> {
+        let turn = &self.0.turns[crc32fast::hash(key.as_str().as_bytes()) as usize % TURNS];
+        self.0.guard.in_time(turn.lock()).await
     }
 }
 
@@ -190,4 +193,30 @@ pub(crate) fn contended(attempts: usize) -> Error {
          again, or spread the state over more records"
     );
     Error::new(ErrorKind::Contended, detail)
+}
+
+#[cfg(test)]
+#[cfg(feature = "memory")]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::backend::Group;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_is_waited_for_no_longer_than_the_call_has() {
+        let deadline = Duration::from_secs(2);
+        let backend = crate::connect("memory:").await.unwrap();
+        let store = Store::builder(backend).deadline(deadline).build().unwrap();
+        let key = store.key("k", &Group::new("g").unwrap(), "k").unwrap();
+        let held = store.turn(&key).await.unwrap();
+        let begun = Instant::now();
+        let waited = store.one_call(store.turn(&key)).await.map(drop);
+        assert_eq!(waited.unwrap_err().kind(), ErrorKind::Timeout);
+        assert_eq!(begun.elapsed().as_millis(), deadline.as_millis());
+        drop(held);
+        drop(store.turn(&key).await.unwrap());
+    }
 }

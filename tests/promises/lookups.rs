@@ -9,7 +9,7 @@ use steadfast::memory::{MemoryBackend, MemoryConfig};
 use steadfast::store::{Lookup, NearConfig};
 use steadfast::{ErrorKind, Store};
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::fault::{Fault, Faulty};
 use crate::world::Basket;
@@ -70,6 +70,63 @@ async fn who_leaves_does_not_end_it() {
     origin.answer.notify_one();
     assert_eq!(other.await.unwrap().items, [0]);
     assert_eq!(origin.asked(), 1);
+}
+
+/// Neither looked up nor changed: whatever else it is, it does not wait for what is slow.
+#[tokio::test(start_paused = true)]
+async fn a_slow_look_up_holds_up_nothing_else() {
+    let origin = Origin::new();
+    let slow = origin.look_up();
+    sleep(Duration::from_millis(1)).await;
+    let ttl = Ttl::new(Duration::from_secs(10)).unwrap();
+    for number in 0..200 {
+        let group = Group::new(&number.to_string()).unwrap();
+        let key = origin.store.key("flag", &group, "other").unwrap();
+        let found = origin.store.cached(&key, ttl, || async { Ok::<_, Error>(Basket::default()) });
+        let found = timeout(Duration::from_secs(1), found).await;
+        assert_eq!(found.expect("it waits for another").unwrap(), Basket::default());
+    }
+    // A look-up may need others.
+    let (store, other) = (origin.store.clone(), origin.key.clone());
+    for number in 0..200 {
+        let group = Group::new(&number.to_string()).unwrap();
+        let key = origin.store.key("flag", &group, "nested").unwrap();
+        let inner = origin.store.key("flag", &group, "inner").unwrap();
+        let store = store.clone();
+        let nested = origin.store.cached(&key, ttl, move || async move {
+            store.cached(&inner, ttl, || async { Ok::<_, Error>(Basket::default()) }).await
+        });
+        assert!(timeout(Duration::from_secs(1), nested).await.is_ok(), "it waits for itself");
+    }
+    assert_eq!(origin.asked(), 1);
+    origin.answer.notify_one();
+    assert_eq!(slow.await.unwrap().items, [0]);
+    assert!(store.get::<Basket>(&other).await.unwrap().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_store_is_out_there_is_no_stampede_on_what_is_behind_it() {
+    let origin = Origin::new();
+    origin.faulty.fail_next(&vec![Fault::Cut; 100_000]);
+    let (under_way, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let ttl = Ttl::new(Duration::from_secs(10)).unwrap();
+    let lookups: Vec<_> = (0..500)
+        .map(|number: u32| {
+            let group = Group::new(&number.to_string()).unwrap();
+            let key = origin.store.key("flag", &group, "k").unwrap();
+            let (under_way, most) = (Arc::clone(&under_way), Arc::clone(&most));
+            origin.store.cached(&key, ttl, move || async move {
+                most.fetch_max(under_way.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                sleep(Duration::from_millis(10)).await;
+                under_way.fetch_sub(1, Ordering::SeqCst);
+                Ok::<_, Error>(Basket { items: vec![number] })
+            })
+        })
+        .collect();
+    for (number, lookup) in (0..).zip(lookups) {
+        assert_eq!(lookup.await.unwrap().items, [number]);
+    }
+    assert_eq!(most.load(Ordering::SeqCst), 32);
 }
 
 #[tokio::test(start_paused = true)]

@@ -69,6 +69,17 @@ impl Guard {
         deadline::scope(self.config.deadline, call)
     }
 
+    /// Waits for something of this process no longer than the call has.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Timeout`] if it does not come in time.
+    pub(super) async fn in_time<F: Future>(&self, wait: F) -> Result<F::Output> {
+        let deadline = deadline::current(Instant::now(), self.config.deadline);
+        let came = deadline::within(deadline, wait).await;
+        came.ok_or_else(|| late("others are still at it, and the time for this call is over"))
+    }
+
     pub(super) async fn get(&self, key: &Key) -> Result<Option<Entry>> {
         if let Some(answer) = self.backend.get_ready(key) {
             return Ok(answer);
