@@ -4,6 +4,7 @@ pub mod breaker;
 mod connect;
 mod fields;
 pub mod idempotency;
+mod nanos;
 pub mod observe;
 mod principal;
 mod random;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::{Error, ErrorKind, Result};
+use crate::nanos::nanos;
 
 use super::Transition;
 use super::core::Rules;
@@ -172,10 +173,6 @@ impl BreakerConfig {
 
 const MIN: Duration = Duration::from_millis(1);
 const MAX: Duration = Duration::from_secs(86_400);
-
-pub(super) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
 
 #[expect(
     clippy::cast_possible_truncation,

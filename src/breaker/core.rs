@@ -20,15 +20,26 @@ pub(super) struct Rules {
     pub(super) chance: fn() -> u64,
 }
 
-/// Whether calls are let through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Whether calls are let through, from the best to the worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BreakerState {
     /// All are.
     Closed,
-    /// None is.
-    Open,
     /// A few are, to see whether the other side is there again.
     HalfOpen,
+    /// None is.
+    Open,
+}
+
+impl BreakerState {
+    /// `closed`, `half-open` or `open`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half-open",
+            Self::Open => "open",
+        }
+    }
 }
 
 /// A change of state.
@@ -123,21 +134,17 @@ impl Core {
         (state == BreakerState::Closed).then_some(Grant { generation, probe: None })
     }
 
-    /// Lets a call through, or tells in how many nanoseconds it is worth asking again.
+    /// Lets a call through, or tells in how many nanoseconds it is worth asking again. Slower than
+    /// [`admit_closed`](Self::admit_closed), which is asked first.
     pub(super) fn admit(
         &self,
         now_ns: u64,
         changed: &mut Option<Transition>,
     ) -> Result<Grant, u64> {
-        let (generation, state) = self.state();
-        match state {
-            BreakerState::Closed => Ok(Grant { generation, probe: None }),
-            BreakerState::Open if self.left_ns(now_ns) > 0 => Err(self.left_ns(now_ns)),
-            _ => self.admit_probe(now_ns, changed),
+        let (_, state) = self.state();
+        if state == BreakerState::Open && self.left_ns(now_ns) > 0 {
+            return Err(self.left_ns(now_ns));
         }
-    }
-
-    fn admit_probe(&self, now_ns: u64, changed: &mut Option<Transition>) -> Result<Grant, u64> {
         let mut rest = self.rest();
         let (mut generation, state) = self.state();
         match state {
@@ -145,7 +152,6 @@ impl Core {
             BreakerState::Open if self.left_ns(now_ns) > 0 => return Err(self.left_ns(now_ns)),
             BreakerState::Open => {
                 (rest.stage, rest.succeeded) = (0, 0);
-                rest.probes.clear();
                 *changed = Some(self.turn(BreakerState::HalfOpen));
                 generation += 1;
             }
@@ -255,19 +261,14 @@ impl Core {
 }
 
 fn word(generation: u64, state: BreakerState) -> u64 {
-    generation << 2
-        | match state {
-            BreakerState::Closed => 0,
-            BreakerState::Open => 1,
-            BreakerState::HalfOpen => 2,
-        }
+    generation << 2 | state as u64
 }
 
 fn parts(word: u64) -> (u64, BreakerState) {
     let state = match word & 3 {
         0 => BreakerState::Closed,
-        1 => BreakerState::Open,
-        _ => BreakerState::HalfOpen,
+        1 => BreakerState::HalfOpen,
+        _ => BreakerState::Open,
     };
     (word >> 2, state)
 }

@@ -27,11 +27,11 @@ use thiserror::Error as ThisError;
 use tokio::time::Instant;
 
 use crate::backend::Result;
+use crate::nanos::nanos;
 
 pub use self::config::BreakerConfig;
 pub use self::core::{BreakerState, Transition};
 
-use self::config::nanos;
 use self::core::{Core, Grant, Report};
 
 /// A circuit breaker. See the [module](self).

@@ -2,6 +2,7 @@ use poem::Response;
 use poem::http::{HeaderName, HeaderValue};
 
 use crate::store::Freshness;
+use crate::token::whole_seconds;
 
 const STATE_FRESHNESS: HeaderName = HeaderName::from_static("state-freshness");
 
@@ -12,7 +13,7 @@ pub fn mark_stale(mut response: Response, freshness: Freshness) -> Response {
     if !freshness.is_stale() || freshness.age() < said {
         return response;
     }
-    let seconds = freshness.age().as_nanos().div_ceil(1_000_000_000);
+    let seconds = whole_seconds(freshness.age());
     if let Ok(value) = HeaderValue::try_from(format!("stale; age={seconds}")) {
         response.headers_mut().insert(STATE_FRESHNESS, value);
         response.set_data(freshness);

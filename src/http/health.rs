@@ -62,13 +62,8 @@ pub async fn health(store: &Store) -> HealthReport {
 }
 
 fn worst(store: &Store) -> BreakerState {
-    let rank = |state: &BreakerState| match state {
-        BreakerState::Closed => 0,
-        BreakerState::HalfOpen => 1,
-        BreakerState::Open => 2,
-    };
     let states = store.breakers().into_iter().map(|(_server, breaker)| breaker.state);
-    states.max_by_key(rank).unwrap_or(BreakerState::Closed)
+    states.max().unwrap_or(BreakerState::Closed)
 }
 
 impl IntoResponse for HealthReport {
@@ -78,16 +73,11 @@ impl IntoResponse for HealthReport {
             HealthStatus::Degraded => (StatusCode::OK, "degraded"),
             HealthStatus::Down => (StatusCode::SERVICE_UNAVAILABLE, "down"),
         };
-        let breaker = match self.breaker {
-            BreakerState::Closed => "closed",
-            BreakerState::Open => "open",
-            BreakerState::HalfOpen => "half-open",
-        };
         let body = json!({
             "status": text,
             "backend": self.backend,
             "latency_ms": self.latency.as_secs_f64() * 1e3,
-            "breaker": breaker,
+            "breaker": self.breaker.name(),
         });
         let mut response = Response::builder()
             .status(status)

@@ -42,12 +42,18 @@ type Answer = std::result::Result<MetaCommandResult, Lost>;
 enum Lost {
     /// There was no connection; it was not sent.
     Unsent(io::ErrorKind),
-    /// The connection was lost.
+    /// It was sent, and the connection ended before the answer came.
+    Broken(Broken),
+    /// This is the answer.
+    Refused(exp::Error),
+}
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug)]
+enum Broken {
     Closed(io::ErrorKind),
     Silent,
     Garbled,
-    /// This is the answer.
-    Refused(exp::Error),
 }
 
 /// What is asked, and who waits for the answer.
@@ -115,24 +121,24 @@ impl Asked {
         match timeout_at(deadline, &mut self.answer).await {
             Ok(Ok(answer)) => answer.map_err(|lost| self.error(lost)),
             // The task ends before it has answered only with the runtime.
-            Ok(Err(_gone)) => Err(self.error(Lost::Silent)),
+            Ok(Err(_gone)) => Err(self.error(Lost::Broken(Broken::Silent))),
             Err(_elapsed) if self.taken.swap(true, Ordering::AcqRel) => {
-                Err(self.error(Lost::Silent))
+                Err(self.error(Lost::Broken(Broken::Silent)))
             }
             Err(_elapsed) => Err(error::no_answer()),
         }
     }
 
     fn error(&self, lost: Lost) -> Error {
-        let sent = |error: Error| if self.changes { error.ambiguous() } else { error };
-        match lost {
-            Lost::Unsent(kind) => error::unreachable_now(kind.into()),
-            Lost::Closed(kind) => sent(error::unreachable_now(kind.into())),
-            Lost::Silent => sent(error::no_answer()),
-            Lost::Garbled => sent(error::garbled()),
-            Lost::Refused(refusal) if self.changes => error::of_change(refusal),
-            Lost::Refused(refusal) => error::of(refusal),
-        }
+        let broken = match lost {
+            Lost::Unsent(kind) => return error::unreachable_now(kind.into()),
+            Lost::Refused(refusal) if self.changes => return error::of_change(refusal),
+            Lost::Refused(refusal) => return error::of(refusal),
+            Lost::Broken(Broken::Closed(kind)) => error::unreachable_now(kind.into()),
+            Lost::Broken(Broken::Silent) => error::no_answer(),
+            Lost::Broken(Broken::Garbled) => error::garbled(),
+        };
+        if self.changes { broken.ambiguous() } else { broken }
     }
 }
 
@@ -187,10 +193,10 @@ impl Connection {
         let mut open = true;
         self.send(taken.drain(..));
         while open || !self.waiting.is_empty() {
-            if let Err(lost) = self.step(taken, requests, &mut open).await {
+            if let Err(broken) = self.step(taken, requests, &mut open).await {
                 // Nobody knows what became of the requests that were sent.
                 for (_since, waiting) in self.waiting {
-                    let _ = waiting.send(Err(lost.again()));
+                    let _ = waiting.send(Err(Lost::Broken(broken)));
                 }
                 return;
             }
@@ -203,18 +209,18 @@ impl Connection {
         taken: &mut Vec<Request>,
         requests: &mut mpsc::Receiver<Request>,
         open: &mut bool,
-    ) -> std::result::Result<(), Lost> {
+    ) -> std::result::Result<(), Broken> {
         let (mut reader, mut writer) = self.stream.split();
         let unwritten = &self.unwritten[self.written..];
         tokio::select! {
             biased;
             read = reader.read_buf(self.answers.buffer()) => match read {
-                Ok(0) => return Err(Lost::Closed(io::ErrorKind::UnexpectedEof)),
+                Ok(0) => return Err(Broken::Closed(io::ErrorKind::UnexpectedEof)),
                 Ok(_len) => self.deliver()?,
-                Err(error) => return Err(Lost::Closed(error.kind())),
+                Err(error) => return Err(Broken::Closed(error.kind())),
             },
             written = writer.write(unwritten), if !unwritten.is_empty() => {
-                self.written += written.map_err(|error| Lost::Closed(error.kind()))?;
+                self.written += written.map_err(|error| Broken::Closed(error.kind()))?;
                 if self.written == self.unwritten.len() {
                     self.written = 0;
                     self.unwritten.clear();
@@ -241,40 +247,28 @@ impl Connection {
     }
 
     /// Hands over all answers that are complete.
-    fn deliver(&mut self) -> std::result::Result<(), Lost> {
-        while let Some(answer) = self.answers.next().map_err(|Garbled| Lost::Garbled)? {
-            let (_since, waiting) = self.waiting.pop_front().ok_or(Lost::Garbled)?;
+    fn deliver(&mut self) -> std::result::Result<(), Broken> {
+        while let Some(answer) = self.answers.next().map_err(|Garbled| Broken::Garbled)? {
+            let (_since, waiting) = self.waiting.pop_front().ok_or(Broken::Garbled)?;
             let ends = answer.as_ref().is_err_and(|error| !error::leaves_the_connection(error));
             // Whoever gave up does not want it.
             let _ = waiting.send(answer.map_err(Lost::Refused));
             if ends {
-                return Err(Lost::Closed(io::ErrorKind::ConnectionAborted));
+                return Err(Broken::Closed(io::ErrorKind::ConnectionAborted));
             }
         }
         Ok(())
     }
 
     /// Whether the first one has waited for too long; if not, it is looked again when it might.
-    fn look_at_the_clock(&mut self) -> std::result::Result<(), Lost> {
+    fn look_at_the_clock(&mut self) -> std::result::Result<(), Broken> {
         let Some((since, _)) = self.waiting.front() else { return Ok(()) };
         let end = *since + self.silence_max;
         if end <= Instant::now() {
-            return Err(Lost::Silent);
+            return Err(Broken::Silent);
         }
         self.alarm.as_mut().reset(end);
         Ok(())
-    }
-}
-
-impl Lost {
-    /// The same for somebody else.
-    fn again(&self) -> Self {
-        match self {
-            Self::Unsent(kind) => Self::Unsent(*kind),
-            Self::Closed(kind) => Self::Closed(*kind),
-            Self::Silent => Self::Silent,
-            Self::Garbled | Self::Refused(_) => Self::Garbled,
-        }
     }
 }
 

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
-use crate::breaker::config::nanos;
 use crate::breaker::core::{Core, Grant, Report};
+use crate::nanos::nanos;
 
 #[derive(Clone, Debug)]
 enum Step {

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::time::Instant;
 
 use crate::backend::{Error, ErrorKind, Result};
-use crate::breaker::{Breaker, BreakerConfig, BreakerState, Open, Permit};
+use crate::breaker::{Breaker, BreakerConfig, Open, Permit};
 
 use super::budget::Budget;
 use super::limit::{Limit, Slot};
@@ -56,30 +56,17 @@ pub(super) fn told_of(
     endpoint: usize,
 ) -> BreakerConfig {
     breaker.also_on_change(move |change| {
-        let to = name(change.to);
+        let to = change.to.name();
         tracing::warn!(backend, endpoint, to, "the breaker of a server changed");
         #[cfg(feature = "metrics")]
         {
-            let state = match change.to {
-                BreakerState::Closed => 0.0,
-                BreakerState::HalfOpen => 1.0,
-                BreakerState::Open => 2.0,
-            };
             let labels = [("backend", backend.to_owned()), ("endpoint", endpoint.to_string())];
-            metrics::gauge!("steadfast_breaker_state", &labels).set(state);
+            metrics::gauge!("steadfast_breaker_state", &labels).set(f64::from(change.to as u8));
             let [backend, endpoint] = labels;
             let labels = [backend, endpoint, ("to", to.to_owned())];
             metrics::counter!("steadfast_breaker_transitions_total", &labels).increment(1);
         }
     })
-}
-
-fn name(state: BreakerState) -> &'static str {
-    match state {
-        BreakerState::Closed => "closed",
-        BreakerState::HalfOpen => "half-open",
-        BreakerState::Open => "open",
-    }
 }
 
 /// Tells the breaker what became of an attempt.

@@ -9,7 +9,8 @@ use tokio::time::{Instant, sleep};
 use crate::backend::{Backend, ErrorKind, Key, Namespace, Watcher};
 
 use super::fence::Fence;
-use super::{Near, nanos};
+use super::{Near, stripe};
+use crate::nanos::nanos;
 
 /// How long to wait after the store could not be listened to.
 const RETRY_PERIOD: Duration = Duration::from_secs(1);
@@ -31,8 +32,7 @@ pub(super) struct Feed {
 
 impl Watcher for Feed {
     fn changed(&self, key: &Key) {
-        let hash = crc32fast::hash(key.group().as_bytes());
-        self.fence.hard(self.fence.stripe(hash));
+        self.fence.hard(stripe(&self.fence, key));
         if let Some(refreshes) = self.refreshes.as_ref().and_then(mpsc::WeakSender::upgrade) {
             let _ = refreshes.try_send(key.clone());
         }

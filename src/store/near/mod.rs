@@ -30,6 +30,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::backend::{Entry, Error, ErrorKind, Key, Result, Write};
 use crate::breaker;
+use crate::nanos::nanos;
 use crate::observe::NearRead;
 
 use super::guard::Guard;
@@ -208,25 +209,13 @@ impl Near {
 
     /// To be held while writes are made.
     pub(super) fn writing(&self, writes: &[Write]) -> OwnWrite<'_> {
-        let stripes = writes.iter().map(|write| self.stripe(write.key())).collect();
+        let stripes = writes.iter().map(|write| stripe(&self.fence, write.key())).collect();
         OwnWrite::begin(&self.fence, stripes, writes)
     }
 
     /// For how long answers are kept.
     pub(super) fn keeps(&self) -> Duration {
         self.config.keep
-    }
-
-    /// Lets go of what nobody will get any more. It may take a while.
-    #[cfg(all(test, feature = "memory"))]
-    fn sweep(&self) {
-        self.units.run_pending_tasks();
-    }
-
-    /// How many answers are kept, about, and how many bytes they take.
-    #[cfg(all(test, feature = "memory"))]
-    fn size(&self) -> (u64, u64) {
-        (self.units.entry_count(), self.units.weighted_size())
     }
 
     fn count(&self, how: NearRead) {
@@ -311,11 +300,7 @@ impl Near {
     }
 
     fn capture(&self, key: &Key) -> Token {
-        self.fence.capture(self.stripe(key), self.ns(Instant::now()))
-    }
-
-    fn stripe(&self, key: &Key) -> usize {
-        self.fence.stripe(crc32fast::hash(key.group().as_bytes()))
+        self.fence.capture(stripe(&self.fence, key), self.ns(Instant::now()))
     }
 
     fn known_age(&self, token: &Token, now: Instant) -> Duration {
@@ -325,6 +310,10 @@ impl Near {
     fn ns(&self, now: Instant) -> u64 {
         nanos(now.saturating_duration_since(self.born))
     }
+}
+
+fn stripe(fence: &Fence, key: &Key) -> usize {
+    fence.stripe(crc32fast::hash(key.group().as_bytes()))
 }
 
 /// Why there may be an old answer in the place of this error, if there may.
@@ -346,10 +335,6 @@ async fn refresh(near: std::sync::Weak<Near>, mut asked: mpsc::Receiver<Key>) {
         // Somebody waits for it only if the store is out, and then there is nothing to be had.
         let _ = near.join(&unit.keys, Duration::ZERO).await;
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for Near {

@@ -134,8 +134,9 @@ async fn it_takes_no_more_room_than_it_may() {
         world.put(&key, &"v".repeat(100)).await;
         world.read(&key, WITHIN).await;
     }
-    world.near.sweep();
-    let (count, bytes) = world.near.size();
+    let units = &world.near.units;
+    units.run_pending_tasks();
+    let (count, bytes) = (units.entry_count(), units.weighted_size());
     assert!(count > 10 && bytes <= 10_000, "{count} answers, {bytes} bytes");
     let last = key("999", "k");
     assert!(!world.seen(&last, WITHIN).await.1, "the last used is the last to go");
