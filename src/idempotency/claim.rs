@@ -141,28 +141,27 @@ impl<A: State> Claim<A> {
     ///
     /// What the store says; the claim then lapses by itself.
     pub async fn release(&self) -> Result<Release> {
-        self.idempotency
-            .store
-            .one_call(async {
-                if self.bid.effects_started || self.bid.attempt > 1 {
-                    return Ok(Release::Refused);
+        self.idempotency.store.one_call(self.give_back()).await
+    }
+
+    async fn give_back(&self) -> Result<Release> {
+        if self.bid.effects_started || self.bid.attempt > 1 {
+            return Ok(Release::Refused);
+        }
+        let mut version = self.version;
+        for _round in 0..ROUNDS_MAX {
+            let delete =
+                Write::delete(self.bid.store_key.clone()).only_if(Condition::VersionIs(version));
+            match self.idempotency.store.write(delete).await? {
+                // A renewal of ours whose reply was lost.
+                Written::Refused { current: Some(entry) } if self.is_running(&entry)? => {
+                    version = entry.version;
                 }
-                let mut version = self.version;
-                for _round in 0..ROUNDS_MAX {
-                    let delete = Write::delete(self.bid.store_key.clone())
-                        .only_if(Condition::VersionIs(version));
-                    match self.idempotency.store.write(delete).await? {
-                        // A renewal of ours whose reply was lost.
-                        Written::Refused { current: Some(entry) } if self.is_running(&entry)? => {
-                            version = entry.version;
-                        }
-                        Written::Refused { current: Some(_) } => return Ok(Release::Lost),
-                        _ => return Ok(Release::Released),
-                    }
-                }
-                Err(store::contended(ROUNDS_MAX))
-            })
-            .await
+                Written::Refused { current: Some(_) } => return Ok(Release::Lost),
+                _ => return Ok(Release::Released),
+            }
+        }
+        Err(store::contended(ROUNDS_MAX))
     }
 
     fn is_running(&self, entry: &Entry) -> Result<bool> {
@@ -172,6 +171,10 @@ impl<A: State> Claim<A> {
 
     /// Replaces our record, whatever became of it meanwhile, unless it is somebody else's.
     pub(super) async fn rewrite(&self, phase: Phase, answer: Option<&A>) -> Result<Rewritten<A>> {
+        self.idempotency.store.one_call(self.rewrite_ours(phase, answer)).await
+    }
+
+    async fn rewrite_ours(&self, phase: Phase, answer: Option<&A>) -> Result<Rewritten<A>> {
         let (idempotency, key) = (&self.idempotency, &self.bid.store_key);
         let head = self.bid.head(phase);
         let mut only_if = Condition::VersionIs(self.version);

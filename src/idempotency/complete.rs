@@ -96,15 +96,10 @@ impl<A: State> Claim<A> {
     ///
     /// What the store says; the answer may be kept or not.
     pub async fn complete(&self, answer: &A) -> Result<Completion<A>> {
-        self.idempotency
-            .store
-            .one_call(async {
-                match self.rewrite(Phase::Completed, Some(answer)).await? {
-                    Rewritten::Done(_) | Rewritten::Completed => Ok(Completion::Completed),
-                    Rewritten::Lost(winner) => Ok(Completion::Fenced { winner }),
-                }
-            })
-            .await
+        match self.rewrite(Phase::Completed, Some(answer)).await? {
+            Rewritten::Done(_) | Rewritten::Completed => Ok(Completion::Completed),
+            Rewritten::Lost(winner) => Ok(Completion::Fenced { winner }),
+        }
     }
 
     /// Keeps the answer and makes changes of yours, all or nothing, in one transaction and one
@@ -153,34 +148,32 @@ impl<A: State> Claim<A> {
     /// a backend without transactions: demand one with
     /// [`requires`](super::IdempotencyBuilder::requires).
     pub async fn complete_with(&self, answer: &A, changes: Vec<Write>) -> Result<CompletedWith<A>> {
-        self.idempotency
-            .store
-            .one_call(async {
-                let (idempotency, key) = (&self.idempotency, &self.bid.store_key);
-                let head = self.bid.head(Phase::Completed);
-                let mut only_if = Condition::VersionIs(self.version);
-                for _round in 0..ROUNDS_MAX {
-                    let mut writes =
-                        vec![idempotency.compose(key, &head, Some(answer), only_if)?];
-                    writes.extend_from_slice(&changes);
-                    let current = match self.transact(writes).await? {
-                        Transacted::Applied { .. } => return Ok(CompletedWith::Completed),
-                        Transacted::Refused { index: 0, current } => current,
-                        Transacted::Refused { index, current } => {
-                            return Ok(CompletedWith::Refused { index: index - 1, current });
-                        }
-                    };
-                    match self.meet(Phase::Completed, current)? {
-                        Met::Ours(condition) => only_if = condition,
-                        Met::End(Rewritten::Lost(winner)) => {
-                            return Ok(CompletedWith::Fenced { winner });
-                        }
-                        Met::End(_) => return Ok(CompletedWith::Completed),
-                    }
+        self.idempotency.store.one_call(self.commit(answer, changes)).await
+    }
+
+    async fn commit(&self, answer: &A, changes: Vec<Write>) -> Result<CompletedWith<A>> {
+        let (idempotency, key) = (&self.idempotency, &self.bid.store_key);
+        let head = self.bid.head(Phase::Completed);
+        let mut only_if = Condition::VersionIs(self.version);
+        for _round in 0..ROUNDS_MAX {
+            let mut writes = vec![idempotency.compose(key, &head, Some(answer), only_if)?];
+            writes.extend_from_slice(&changes);
+            let current = match self.transact(writes).await? {
+                Transacted::Applied { .. } => return Ok(CompletedWith::Completed),
+                Transacted::Refused { index: 0, current } => current,
+                Transacted::Refused { index, current } => {
+                    return Ok(CompletedWith::Refused { index: index - 1, current });
                 }
-                Err(store::contended(ROUNDS_MAX))
-            })
-            .await
+            };
+            match self.meet(Phase::Completed, current)? {
+                Met::Ours(condition) => only_if = condition,
+                Met::End(Rewritten::Lost(winner)) => {
+                    return Ok(CompletedWith::Fenced { winner });
+                }
+                Met::End(_) => return Ok(CompletedWith::Completed),
+            }
+        }
+        Err(store::contended(ROUNDS_MAX))
     }
 
     /// Made twice if the first reply was lost; if it was applied then, the claim's own record
@@ -200,15 +193,10 @@ impl<A: State> Claim<A> {
     ///
     /// What the store says; the claim then lapses when its lease is over.
     pub async fn tombstone(&self, reason: Reason, answer: Option<&A>) -> Result<Tombstone<A>> {
-        self.idempotency
-            .store
-            .one_call(async {
-                let phase = Phase::Indeterminate { reason, answered: answer.is_some() };
-                match self.rewrite(phase, answer).await? {
-                    Rewritten::Done(_) | Rewritten::Completed => Ok(Tombstone::Kept),
-                    Rewritten::Lost(winner) => Ok(Tombstone::Fenced { winner }),
-                }
-            })
-            .await
+        let phase = Phase::Indeterminate { reason, answered: answer.is_some() };
+        match self.rewrite(phase, answer).await? {
+            Rewritten::Done(_) | Rewritten::Completed => Ok(Tombstone::Kept),
+            Rewritten::Lost(winner) => Ok(Tombstone::Fenced { winner }),
+        }
     }
 }

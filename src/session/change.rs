@@ -27,9 +27,7 @@ impl<T: State> Sessions<T> {
         id: &SessionId,
         mut change: impl FnMut(&mut T) -> R,
     ) -> std::result::Result<Changed<R>, SessionError> {
-        self.store
-            .one_call(async { self.update_all(id, |state, _attributes| change(state)).await })
-            .await
+        self.update_all(id, |state, _attributes| change(state)).await
     }
 
     /// As [`update`](Sessions::update), of the state and the attributes together.
@@ -42,11 +40,7 @@ impl<T: State> Sessions<T> {
         id: &SessionId,
         mut change: impl FnMut(&mut T, &mut Attributes) -> R,
     ) -> std::result::Result<Changed<R>, SessionError> {
-        self.store
-            .one_call(async {
-                self.revise(id, None, |state, attributes| Ok(change(state, attributes))).await
-            })
-            .await
+        self.revise(id, None, |state, attributes| Ok(change(state, attributes))).await
     }
 
     /// Changes attributes; see [`Edit`] for what becomes of changes at the same time. Two trips;
@@ -58,20 +52,23 @@ impl<T: State> Sessions<T> {
     /// and [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if an attribute is not what a change
     /// needs. Nothing of the edit is done then.
     pub async fn edit(&self, id: &SessionId, edit: &Edit) -> std::result::Result<(), SessionError> {
-        self.store
-            .one_call(async {
-                if edit.is_empty() {
-                    return Ok(());
-                }
-                self.revise(id, None, |_state, attributes| edit.apply(attributes))
-                    .await
-                    .map(|_changed| ())
-            })
-            .await
+        if edit.is_empty() {
+            return Ok(());
+        }
+        self.revise(id, None, |_state, attributes| edit.apply(attributes)).await.map(|_changed| ())
     }
 
     /// Runs a change on the session behind an id, or on what was just read of it.
     pub(super) async fn revise<R>(
+        &self,
+        id: &SessionId,
+        loaded: Option<Current>,
+        change: impl FnMut(&mut T, &mut Attributes) -> std::result::Result<R, SessionError>,
+    ) -> std::result::Result<Changed<R>, SessionError> {
+        self.store.one_call(self.follow_and_revise(id, loaded, change)).await
+    }
+
+    async fn follow_and_revise<R>(
         &self,
         id: &SessionId,
         mut loaded: Option<Current>,

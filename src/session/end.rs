@@ -20,37 +20,34 @@ impl<T: State> Sessions<T> {
     /// this one does not lead to: it is not ended. Otherwise what the store says; the session then
     /// may still be live.
     pub async fn destroy(&self, id: &SessionId) -> std::result::Result<(), SessionError> {
-        self.store
-            .one_call(async {
-                for _attempt in 0..ATTEMPTS_MAX {
-                    let place = match self.place(id).await? {
-                        Ok(place) => place,
-                        Err(Ended::RotatedOut) => {
-                            return Err(SessionError::Gone(Ended::RotatedOut));
-                        }
-                        Err(Ended::Missing | Ended::Revoked) => return Ok(()),
-                    };
-                    let owner = place.owner().map(str::to_owned);
-                    let only_if = Condition::VersionIs(place.opened.version);
-                    let mut deletes = vec![Write::delete(place.key).only_if(only_if)];
-                    if let Some(roster) = &place.roster {
-                        let listed = roster.list.devices.iter().find(|device| device.is(&place.id));
-                        // A rotation that is under way, or was cut off, has made these.
-                        for digest in listed.iter().flat_map(|device| device.after(&place.id)) {
-                            deletes.push(Write::delete(self.digest_key(&roster.group, digest)?));
-                        }
-                    }
-                    let is_it = |device: &DeviceRecord| device.is(&place.id);
-                    let struck =
-                        self.strike(place.roster, deletes, is_it, owner.as_deref()).await?;
-                    if struck != Struck::Neither {
-                        self.tell(Happening::Destroyed, Some(&place.id), owner.as_deref());
-                        return Ok(());
-                    }
+        self.store.one_call(self.end(id)).await
+    }
+
+    async fn end(&self, id: &SessionId) -> std::result::Result<(), SessionError> {
+        for _attempt in 0..ATTEMPTS_MAX {
+            let place = match self.place(id).await? {
+                Ok(place) => place,
+                Err(Ended::RotatedOut) => return Err(SessionError::Gone(Ended::RotatedOut)),
+                Err(Ended::Missing | Ended::Revoked) => return Ok(()),
+            };
+            let owner = place.owner().map(str::to_owned);
+            let only_if = Condition::VersionIs(place.opened.version);
+            let mut deletes = vec![Write::delete(place.key).only_if(only_if)];
+            if let Some(roster) = &place.roster {
+                let listed = roster.list.devices.iter().find(|device| device.is(&place.id));
+                // A rotation that is under way, or was cut off, has made these.
+                for digest in listed.iter().flat_map(|device| device.after(&place.id)) {
+                    deletes.push(Write::delete(self.digest_key(&roster.group, digest)?));
                 }
-                Err(store::contended(ATTEMPTS_MAX).into())
-            })
-            .await
+            }
+            let is_it = |device: &DeviceRecord| device.is(&place.id);
+            let struck = self.strike(place.roster, deletes, is_it, owner.as_deref()).await?;
+            if struck != Struck::Neither {
+                self.tell(Happening::Destroyed, Some(&place.id), owner.as_deref());
+                return Ok(());
+            }
+        }
+        Err(store::contended(ATTEMPTS_MAX).into())
     }
 
     /// Ends the session that [`devices`](Sessions::devices) shows under a short id. False if there
@@ -60,36 +57,33 @@ impl<T: State> Sessions<T> {
     ///
     /// What the store says; the session then may still be live.
     pub async fn destroy_device(&self, principal: &Principal, short_id: &str) -> Result<bool> {
-        self.store
-            .one_call(async {
-                let (mut ended, owner) = (false, Some(principal.name()));
-                for _attempt in 0..ATTEMPTS_MAX {
-                    let told = |error| half_done(error, ended);
-                    let (roster, _) = self.roster(&principal.group(), &[]).await.map_err(told)?;
-                    let listed =
-                        roster.list.devices.iter().find(|device| device.short_id == short_id);
-                    let Some(device) = listed.cloned() else { return Ok(ended) };
-                    // While it is on the list under these names it has no other: a rotation
-                    // changes both at once, or the list first.
-                    let key = |digest: &String| self.digest_key(&roster.group, digest);
-                    // The last one first: if that is all, the others still tell where the session
-                    // went.
-                    let keys = device.digests.iter().rev().map(key).collect::<Result<Vec<_>>>()?;
-                    let deletes = keys.into_iter().map(Write::delete).collect();
-                    let is_it = |other: &DeviceRecord| other.short_id == short_id;
-                    let struck =
-                        self.strike(Some(roster), deletes, is_it, owner).await.map_err(told)?;
-                    if struck != Struck::Neither && !ended {
-                        self.tell_of(Happening::Destroyed, &[device], owner);
-                        ended = true;
-                    }
-                    if struck == Struck::Both {
-                        return Ok(true);
-                    }
-                }
-                Err(store::contended(ATTEMPTS_MAX))
-            })
-            .await
+        self.store.one_call(self.end_device(principal, short_id)).await
+    }
+
+    async fn end_device(&self, principal: &Principal, short_id: &str) -> Result<bool> {
+        let (mut ended, owner) = (false, Some(principal.name()));
+        for _attempt in 0..ATTEMPTS_MAX {
+            let told = |error| half_done(error, ended);
+            let (roster, _) = self.roster(&principal.group(), &[]).await.map_err(told)?;
+            let listed = roster.list.devices.iter().find(|device| device.short_id == short_id);
+            let Some(device) = listed.cloned() else { return Ok(ended) };
+            // While it is on the list under these names it has no other: a rotation changes both
+            // at once, or the list first.
+            let key = |digest: &String| self.digest_key(&roster.group, digest);
+            // The last one first: if that is all, the others still tell where the session went.
+            let keys = device.digests.iter().rev().map(key).collect::<Result<Vec<_>>>()?;
+            let deletes = keys.into_iter().map(Write::delete).collect();
+            let is_it = |other: &DeviceRecord| other.short_id == short_id;
+            let struck = self.strike(Some(roster), deletes, is_it, owner).await.map_err(told)?;
+            if struck != Struck::Neither && !ended {
+                self.tell_of(Happening::Destroyed, &[device], owner);
+                ended = true;
+            }
+            if struck == Struck::Both {
+                return Ok(true);
+            }
+        }
+        Err(store::contended(ATTEMPTS_MAX))
     }
 
     /// Ends a session by deletes, the first of which decides, and takes it off its principal's
@@ -146,25 +140,23 @@ impl<T: State> Sessions<T> {
     ///
     /// What the store says; the sessions then may still be live.
     pub async fn destroy_all(&self, principal: &Principal) -> Result<()> {
-        self.store
-            .one_call(async {
-                // Every session names the generation of the principal's record, and a new record
-                // draws a new one.
-                let group = principal.group();
-                let (user, list) = (self.user_key(&group)?, self.list_key(&group)?);
-                // Unconditional, so neither can be refused.
-                if self.store.transacts() {
-                    drop(
-                        self.store.transact(vec![Write::delete(user), Write::delete(list)]).await?,
-                    );
-                } else {
-                    // A list of another generation counts for nothing.
-                    self.store.delete(&user).await?;
-                }
-                self.tell_short(Happening::Revoked, None, Some(principal.name()));
-                Ok(())
-            })
-            .await
+        self.store.one_call(self.end_all(principal)).await
+    }
+
+    async fn end_all(&self, principal: &Principal) -> Result<()> {
+        // Every session names the generation of the principal's record, and a new record draws a
+        // new one.
+        let group = principal.group();
+        let (user, list) = (self.user_key(&group)?, self.list_key(&group)?);
+        // Unconditional, so neither can be refused.
+        if self.store.transacts() {
+            drop(self.store.transact(vec![Write::delete(user), Write::delete(list)]).await?);
+        } else {
+            // A list of another generation counts for nothing.
+            self.store.delete(&user).await?;
+        }
+        self.tell_short(Happening::Revoked, None, Some(principal.name()));
+        Ok(())
     }
 
     /// The live sessions of a principal, oldest first; `current` marks the one that asks. Two
@@ -178,34 +170,36 @@ impl<T: State> Sessions<T> {
         principal: &Principal,
         current: Option<&SessionId>,
     ) -> Result<Vec<Device>> {
-        self.store
-            .one_call(async {
-                for _attempt in 0..ATTEMPTS_MAX {
-                    let (mut roster, _) = self.roster(&principal.group(), &[]).await?;
-                    let records = self.drop_dead(&mut roster).await?;
-                    // What is not there may go on under an id that the list got after it was read.
-                    if !self.forget_dead(&roster, principal).await {
-                        continue;
-                    }
-                    let devices = roster.list.devices.into_iter().zip(&records);
-                    let devices = devices.filter_map(|(device, records)| {
-                        let opened = records.first()?;
-                        let whole = opened.carried.limit.map_or(self.absolute, |limit| limit.life);
-                        Some(Device {
-                            age: whole
-                                .as_duration()
-                                .saturating_sub(opened.limit_left.unwrap_or_default()),
-                            idle_left: self.idle_left(opened, false),
-                            current: current.is_some_and(|current| device.is(current)),
-                            short_id: device.short_id,
-                            label: device.label,
-                        })
-                    });
-                    return Ok(devices.collect());
-                }
-                Err(store::contended(ATTEMPTS_MAX))
-            })
-            .await
+        self.store.one_call(self.list_devices(principal, current)).await
+    }
+
+    async fn list_devices(
+        &self,
+        principal: &Principal,
+        current: Option<&SessionId>,
+    ) -> Result<Vec<Device>> {
+        for _attempt in 0..ATTEMPTS_MAX {
+            let (mut roster, _) = self.roster(&principal.group(), &[]).await?;
+            let records = self.drop_dead(&mut roster).await?;
+            // What is not there may go on under an id that the list got after it was read.
+            if !self.forget_dead(&roster, principal).await {
+                continue;
+            }
+            let devices = roster.list.devices.into_iter().zip(&records);
+            let devices = devices.filter_map(|(device, records)| {
+                let opened = records.first()?;
+                let whole = opened.carried.limit.map_or(self.absolute, |limit| limit.life);
+                Some(Device {
+                    age: whole.as_duration().saturating_sub(opened.limit_left.unwrap_or_default()),
+                    idle_left: self.idle_left(opened, false),
+                    current: current.is_some_and(|current| device.is(current)),
+                    short_id: device.short_id,
+                    label: device.label,
+                })
+            });
+            return Ok(devices.collect());
+        }
+        Err(store::contended(ATTEMPTS_MAX))
     }
 
     /// Takes dead sessions off the stored list. If that fails, the next look at it tries again.

@@ -281,7 +281,14 @@ impl<T: State + Clone> SessionHandle<T> {
     /// # Errors
     ///
     /// As [`Sessions::update`].
-    pub async fn update<R>(&self, mut change: impl FnMut(&mut T) -> R) -> Result<R, SessionError> {
+    pub async fn update<R>(&self, change: impl FnMut(&mut T) -> R) -> Result<R, SessionError> {
+        self.0.sessions.store.one_call(self.read_and_update(change)).await
+    }
+
+    async fn read_and_update<R>(
+        &self,
+        mut change: impl FnMut(&mut T) -> R,
+    ) -> Result<R, SessionError> {
         let mut held = self.hold_to_change().await?;
         self.read(&mut held.phase).await?;
         let Held { phase, changes, .. } = &mut *held;

@@ -38,7 +38,8 @@ impl<T: State> Sessions<T> {
         id: &SessionId,
         rotation: Rotation,
     ) -> std::result::Result<Session<T>, SessionError> {
-        self.store.one_call(async { self.rotate_with(id, rotation, &Edit::new()).await }).await
+        let edit = Edit::new();
+        self.store.one_call(self.rotate_with(id, rotation, &edit)).await
     }
 
     /// As [`rotate`](Sessions::rotate), with an edit in the same step: both or neither.

@@ -78,11 +78,7 @@ impl<T: State> Sessions<T> {
     /// [`size_max`](SessionsBuilder::size_max). Nothing is created then, unless the error is
     /// ambiguous, and in that case nobody holds the id.
     pub async fn create(&self, state: T) -> Result<Session<T>> {
-        self.store
-            .one_call(async {
-                self.create_as(SessionId::generate(None)?, state, Attributes::default()).await
-            })
-            .await
+        self.create_as(SessionId::generate(None)?, state, Attributes::default()).await
     }
 
     /// As [`create`](Sessions::create), under an id that nobody has yet.

@@ -28,11 +28,8 @@ impl<T: State> Sessions<T> {
         label: &str,
         state: T,
     ) -> Result<Session<T>, SessionError> {
-        self.store
-            .one_call(async {
-                self.sign_in_with(principal, label, state, Attributes::default()).await
-            })
-            .await
+        let call = self.sign_in_with(principal, label, state, Attributes::default());
+        self.store.one_call(call).await
     }
 
     /// As [`sign_in`](Sessions::sign_in), with attributes from the start.
@@ -81,9 +78,8 @@ impl<T: State> Sessions<T> {
         principal: &Principal,
         label: &str,
     ) -> Result<Session<T>, SessionError> {
-        self.store
-            .one_call(async { self.elevate_with(id, principal, label, &Edit::new()).await })
-            .await
+        let edit = Edit::new();
+        self.store.one_call(self.elevate_with(id, principal, label, &edit)).await
     }
 
     /// As [`elevate`](Sessions::elevate), with an edit in the same step: both or neither.

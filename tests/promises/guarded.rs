@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use steadfast::backend::{Backend, Group, Key, Retry, Write};
 use steadfast::breaker::BreakerState;
+use steadfast::idempotency::{Begin, Fingerprint, IdempotencyKey};
 use steadfast::memory::{MemoryBackend, MemoryConfig};
+use steadfast::session::{Edit, Mode, SessionHandle};
 use steadfast::store::StoreBuilder;
-use steadfast::{Error, ErrorKind, Result, Sessions, Store};
+use steadfast::{Error, ErrorKind, Idempotency, Result, Sessions, Store};
 use tokio::time::{Instant, sleep};
 
 use crate::fault::{Fault, Faulty};
-use crate::world::Basket;
+use crate::world::{Basket, Receipt, scope};
 
 const DEADLINE: Duration = Duration::from_secs(2);
 
@@ -88,6 +90,32 @@ async fn a_call_of_several_trips_has_one_deadline() {
     let begun = Instant::now();
     sessions.update(&id, |basket| basket.items.push(1)).await.unwrap_err();
     assert_eq!(begun.elapsed().as_millis(), DEADLINE.as_millis());
+}
+
+/// What a request does with its session, and what a holder does with its claim, are calls as well:
+/// the write that nobody answers is made twice, and both have one deadline.
+#[tokio::test(start_paused = true)]
+async fn a_request_and_a_claim_have_one_deadline_for_each_call() {
+    let faulty = faulty();
+    let store = builder(&faulty).attempts(1).build().unwrap();
+    let sessions = Sessions::<Basket>::builder(&store).build().unwrap();
+    let id = sessions.create(Basket::default()).await.unwrap().id;
+    let request = SessionHandle::new(&sessions, Some(id), Mode::Normal);
+    request.edit(Edit::new().set("theme", "dark")).await.unwrap();
+    let payments = Idempotency::<Receipt>::builder(&store).build().unwrap();
+    let key = IdempotencyKey::new("k").unwrap();
+    let begun = payments.begin(&scope(), &key, &Fingerprint::of(["ten euros"])).await.unwrap();
+    let Begin::Acquired(mut claim) = begun else { panic!("{begun:?}") };
+    faulty.fail_next(&[Fault::Hang; 16]);
+    let begun = Instant::now();
+    request.update(|basket: &mut Basket| basket.items.push(1)).await.unwrap_err();
+    assert_eq!(begun.elapsed().as_millis(), DEADLINE.as_millis(), "an update");
+    let begun = Instant::now();
+    request.commit().await.map(drop).unwrap_err();
+    assert_eq!(begun.elapsed().as_millis(), DEADLINE.as_millis(), "a commit");
+    let begun = Instant::now();
+    claim.renew().await.map(drop).unwrap_err();
+    assert_eq!(begun.elapsed().as_millis(), DEADLINE.as_millis(), "a renewal");
 }
 
 #[tokio::test(start_paused = true)]

@@ -42,7 +42,8 @@ impl<T: State + Clone> SessionHandle<T> {
                 // So it stays if the store fails, or if this call is dropped.
                 held.stage = Stage::Failed;
                 let changes = mem::take(&mut held.changes);
-                if let Some(session) = self.make(&mut held.phase, changes).await? {
+                let made = self.make(&mut held.phase, changes);
+                if let Some(session) = self.0.sessions.store.one_call(made).await? {
                     held.phase = Phase::Live(Arc::new(session), None);
                 }
                 held.stage = Stage::Committed;
