@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use steadfast::backend::{Group, Key, Written};
+use steadfast::backend::{Group, Key, Transacted, Transactions, Written};
 use steadfast::store::{Freshness, NearConfig, Reads};
 use steadfast::{ErrorKind, Sessions, Store};
 use steadfast_conformance::proxy::FaultProxy;
@@ -94,6 +94,32 @@ async fn where_the_store_tells_nothing_the_bound_holds() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(cached > 10, "{cached} answers from memory");
+}
+
+/// Nobody tells it but the write itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_of_this_process_is_seen_at_once_where_the_store_tells_nothing() {
+    let server = MemcachedServer::start().unwrap();
+    for url in [server.url(), "memory:".to_owned()] {
+        let store = store(&url).await;
+        let key = key(&store);
+        let reads = Reads::within(BOUND * 10);
+        for number in 0..3 {
+            put(&store, &[number]).await;
+            assert_eq!(read(&store, reads).await.0, [number], "a put");
+        }
+        let push = |basket: &mut Option<Basket>| basket.get_or_insert_default().items.push(7);
+        store.update(&key, None, push).await.unwrap();
+        assert_eq!(read(&store, reads).await.0, [2, 7], "an update");
+        if store.info().capabilities.transactions > Transactions::None {
+            let basket = Basket { items: vec![8] };
+            let put = store.put(&key, &basket).unwrap();
+            assert!(matches!(store.transact(vec![put]).await.unwrap(), Transacted::Applied { .. }));
+            assert_eq!(read(&store, reads).await.0, [8], "a transaction");
+        }
+        store.delete(&key).await.unwrap();
+        assert!(store.get_as::<Basket>(&key, reads).await.unwrap().is_none(), "a delete");
+    }
 }
 
 /// Nothing tells this process that it is told nothing any more, but the clock.

@@ -1,4 +1,5 @@
-//! P12: no payload, token, session id or credential in an error or `Debug` output.
+//! P12: no payload, token, session id or credential in an error or `Debug` output. For
+//! events see `tests/logs.rs`.
 
 use std::fmt::Write as _;
 use std::time::Duration;
