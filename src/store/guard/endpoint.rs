@@ -15,12 +15,14 @@ pub(super) struct Endpoint {
     budget: Budget,
     limit: Limit,
     used: AtomicBool,
+    pub(super) late: AtomicBool,
 }
 
 impl Endpoint {
     pub(super) fn new(breaker: BreakerConfig) -> Result<Self> {
         let breaker = Breaker::new(breaker)?;
-        Ok(Self { breaker, budget: Budget::new(), limit: Limit::default(), used: false.into() })
+        let (used, late) = (false.into(), false.into());
+        Ok(Self { breaker, budget: Budget::new(), limit: Limit::default(), used, late })
     }
 
     pub(super) fn enter(&self, max: usize) -> Result<Slot<'_>> {
@@ -34,8 +36,11 @@ impl Endpoint {
         self.breaker.admit_at(now).map_err(circuit_open)
     }
 
-    pub(super) fn earn(&self) {
+    pub(super) fn answered(&self) {
         self.budget.earn();
+        if self.late.load(Ordering::Relaxed) {
+            self.late.store(false, Ordering::Relaxed);
+        }
     }
 
     /// Pays for a repeat of what failed like this, if there is enough.

@@ -15,6 +15,7 @@ mod limit;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
@@ -163,6 +164,17 @@ impl Guard {
         error.is_ambiguous() && self.endpoint(key).pays_for(error)
     }
 
+    /// Whether somebody waits for the key's server for longer than is usual, and it has answered
+    /// nothing since.
+    pub(super) fn is_late(&self, key: &Key) -> bool {
+        self.endpoint(key).late.load(Ordering::Relaxed)
+    }
+
+    /// Somebody does.
+    pub(super) fn found_late(&self, key: &Key) {
+        self.endpoint(key).late.store(true, Ordering::Relaxed);
+    }
+
     fn endpoint(&self, key: &Key) -> &Endpoint {
         self.numbered(self.backend.endpoint(key))
     }
@@ -227,7 +239,7 @@ impl Guard {
             endpoint::record(permit, &answer, *now);
             let error = match answer {
                 Ok(answer) => {
-                    endpoint.earn();
+                    endpoint.answered();
                     return Ok(answer);
                 }
                 Err(error) => error,

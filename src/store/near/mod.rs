@@ -43,6 +43,8 @@ use flight::Flights;
 pub(super) use own::OwnWrite;
 use unit::Unit;
 
+/// How long a server that keeps somebody waiting already is waited for by everybody else.
+const PATIENCE_WITH_THE_LATE: Duration = Duration::from_millis(1);
 /// How many answers may wait to be asked for again in the background.
 const REFRESHES_MAX: usize = 256;
 
@@ -131,7 +133,7 @@ impl Near {
         }
         let age = self.known_age(&unit.token, now);
         if age <= within {
-            if self.config.refresh_ahead && age >= within * 4 / 5 {
+            if self.config.refresh_ahead && age >= within / 1_000 * due_permille(&unit.token) {
                 self.refresh_later(&keys[0]);
             }
             return Some(Hit { unit, now, freshness: Freshness::Cached { age } });
@@ -178,7 +180,8 @@ impl Near {
     }
 
     /// Asks the store. Where what is kept would do, that is waited for with
-    /// [`patience`](NearConfig::patience), and the question goes on without those who asked it.
+    /// [`patience`](NearConfig::patience), and the question goes on without those who asked it. One
+    /// who waited in vain spares all others the same wait, until the server answers something.
     async fn ask(
         self: &Arc<Self>,
         keys: &[Key],
@@ -196,11 +199,19 @@ impl Near {
         };
         let mut flight = pin!(self.join(keys, within));
         if has_other {
-            let answer = timeout(self.config.patience, &mut flight).await;
+            let patience = if self.guard.is_late(&keys[0]) {
+                self.config.patience.min(PATIENCE_WITH_THE_LATE)
+            } else {
+                self.config.patience
+            };
+            let answer = timeout(patience, &mut flight).await;
             // It may have been overtaken meanwhile.
             match (answer, other()) {
                 (Ok(answer), _) => return answer.map(Asked::Answer),
-                (Err(_elapsed), Some(unit)) => return Ok(Asked::Instead(unit)),
+                (Err(_elapsed), Some(unit)) => {
+                    self.guard.found_late(&keys[0]);
+                    return Ok(Asked::Instead(unit));
+                }
                 (Err(_elapsed), None) => {}
             }
         }
@@ -314,6 +325,14 @@ impl Near {
 
 fn stripe(fence: &Fence, key: &Key) -> usize {
     fence.stripe(crc32fast::hash(key.group().as_bytes()))
+}
+
+/// From which part of its time on an answer is refreshed ahead, in thousandths: a bit more or less,
+/// so that what came together is not asked for together again.
+fn due_permille(token: &Token) -> u32 {
+    const SPREAD: u64 = 200;
+    let part = (token.at_ns ^ token.stripe as u64) % SPREAD;
+    700 + u32::try_from(part).unwrap_or_default()
 }
 
 /// Why there may be an old answer in the place of this error, if there may.

@@ -44,6 +44,29 @@ async fn a_slow_store_is_waited_for_with_patience_and_its_answer_is_kept() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn one_who_waited_in_vain_spares_the_others_the_wait_until_the_store_answers() {
+    let (world, slow) = kept(NearConfig::default()).await;
+    let other = key("h", "other");
+    world.put(&other, "kept, too").await;
+    world.read(&other, Demand::Latest).await;
+    world.store.hold();
+    let took = async |key: &Key| {
+        let asked = Instant::now();
+        let keys = std::slice::from_ref(key);
+        let hit = world.near.read(keys, Demand::Latest, Some(SECOND * 10)).await.unwrap();
+        (asked.elapsed().as_millis(), hit.freshness.is_stale())
+    };
+    assert_eq!(took(&slow).await, (500, true));
+    assert_eq!(took(&other).await, (1, true));
+    assert_eq!(took(&slow).await, (1, true));
+    world.store.answers.add_permits(3);
+    settle().await;
+    world.store.answers.add_permits(1);
+    assert_eq!(took(&slow).await, (0, false));
+    assert_eq!(took(&other).await, (500, true), "it was there again, so it is waited for again");
+}
+
 /// Found by four hundred requests at once: each waited with patience for what was overtaken then.
 #[tokio::test(start_paused = true)]
 async fn what_was_overtaken_while_it_was_waited_for_is_waited_for_to_the_end() {
