@@ -11,6 +11,7 @@ mod random;
 pub mod schema;
 pub mod session;
 pub mod store;
+mod supervise;
 mod text;
 
 #[cfg(feature = "poem")]

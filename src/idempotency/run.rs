@@ -203,7 +203,7 @@ impl<A: State> Idempotency<A> {
             let sent = Instant::now();
             let begin = self.begin(scope, key, fingerprint).await?;
             // Those who wait for one key should not ask all at once.
-            let pause = Duration::from_millis(50 + crate::random::number()? % 100);
+            let pause = crate::random::about(Duration::from_millis(100));
             if !matches!(begin, Begin::InFlight { .. }) || sent + pause > wait_end {
                 return Ok((begin, sent));
             }

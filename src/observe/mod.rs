@@ -9,12 +9,16 @@
 //! | `steadfast_breaker_transitions_total` | `backend`, `endpoint`, `to` | changes of a breaker's state: `closed`, `open`, `half-open` |
 //! | `steadfast_breaker_state` | `backend`, `endpoint` | 0 closed, 1 half-open, 2 open |
 //! | `steadfast_near_reads_total` | `backend`, `result` | reads through the near cache: `hit`, `miss`, `refreshing`, `stale` |
+//! | `steadfast_journal_sessions`, `_bytes` | `backend` | what waits in a session journal |
+//! | `steadfast_journal_total` | `backend`, `result` | changes that waited, or were to: `queued`, `full`; in the end `saved`, or not: `conflict`, `ended`, `too_old` |
 //! | `steadfast_store_used_bytes`, `_limit_bytes`, `_evicted`, `_expired` | `backend` | what the store said at the last [`check`](crate::Store::check) |
 //!
 //! Install the recorder before the store is built: it holds on to the one that is there.
 
 mod calls;
+mod journal;
 mod meters;
 
 pub(crate) use calls::{Operation, Outcome};
+pub(crate) use journal::{JournalMeters, Replay};
 pub(crate) use meters::{Meters, NearRead};

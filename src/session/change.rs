@@ -65,13 +65,25 @@ impl<T: State> Sessions<T> {
         loaded: Option<Current>,
         change: impl FnMut(&mut T, &mut Attributes) -> std::result::Result<R, SessionError>,
     ) -> std::result::Result<Changed<R>, SessionError> {
-        self.store.one_call(self.follow_and_revise(id, loaded, change)).await
+        let mark = crate::random::number()?;
+        self.store.one_call(self.follow_and_revise(id, loaded, mark, change)).await
+    }
+
+    /// Runs a change that leaves this mark.
+    pub(super) async fn revise_as<R>(
+        &self,
+        id: &SessionId,
+        mark: u64,
+        change: impl FnMut(&mut T, &mut Attributes) -> std::result::Result<R, SessionError>,
+    ) -> std::result::Result<Changed<R>, SessionError> {
+        self.store.one_call(self.follow_and_revise(id, None, mark, change)).await
     }
 
     async fn follow_and_revise<R>(
         &self,
         id: &SessionId,
         mut loaded: Option<Current>,
+        mark: u64,
         mut change: impl FnMut(&mut T, &mut Attributes) -> std::result::Result<R, SessionError>,
     ) -> std::result::Result<Changed<R>, SessionError> {
         // Nothing would tell that what was read before is over by now.
@@ -81,7 +93,7 @@ impl<T: State> Sessions<T> {
                 Some(current) => current,
                 None => self.current(id).await?.map_err(SessionError::Gone)?,
             };
-            match self.revise_here(current, &mut change).await {
+            match self.revise_here(current, mark, &mut change).await {
                 Err(Stop::Moved) => {}
                 Err(Stop::Error(error)) => return Err(error),
                 Ok(changed) => return Ok(changed),
@@ -93,10 +105,11 @@ impl<T: State> Sessions<T> {
     async fn revise_here<R>(
         &self,
         current: Current,
+        mark: u64,
         change: &mut impl FnMut(&mut T, &mut Attributes) -> std::result::Result<R, SessionError>,
     ) -> std::result::Result<Changed<R>, Stop> {
         let Current { key, entry, opened, guard, .. } = current;
-        let (before, mark) = (entry.version, crate::random::number()?);
+        let before = entry.version;
         let generation = opened.head.owner.as_ref().map(|owner| owner.generation);
         let plan = |entry: Option<&Entry>| match self.judge(&key, entry, generation)? {
             Verdict::Live(opened) => self.plan(&key, opened, mark, change),
@@ -118,7 +131,7 @@ impl<T: State> Sessions<T> {
     }
 
     /// The write that a change comes to, if any.
-    fn plan<R>(
+    pub(super) fn plan<R>(
         &self,
         key: &Key,
         opened: Opened<Live>,
@@ -156,10 +169,19 @@ fn fate_of(mark: u64, seen: &Verdict, now: &Verdict) -> Fate {
 }
 
 /// Why a change was not made on the record it was begun with.
-enum Stop {
+pub(super) enum Stop {
     /// The session has another id now, or is over.
     Moved,
     Error(SessionError),
+}
+
+impl Stop {
+    pub(super) fn into_error(self) -> SessionError {
+        match self {
+            Self::Moved => SessionError::Gone(Ended::RotatedOut),
+            Self::Error(error) => error,
+        }
+    }
 }
 
 impl From<Error> for Stop {

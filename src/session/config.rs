@@ -1,4 +1,6 @@
+use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::{Error, ErrorKind, Result, Transactions, Ttl};
@@ -6,6 +8,7 @@ use crate::store::Reads;
 use crate::{State, Store};
 
 use super::event::Listener;
+use super::journal::{JournalConfig, OnUnsaved, Replayer, Unsaved, Waiting};
 use super::{SessionEvent, Sessions};
 
 /// What happens to a sign-in of a principal that has as many sessions as it may have.
@@ -20,7 +23,6 @@ pub enum AtLimit {
 
 /// Settings of [`Sessions`]. The defaults: idle 30 minutes, absolute 12 hours, renewal of the id
 /// after 1 hour with a grace of 10 seconds, at most 256 sessions a principal, 64 KiB a session.
-#[derive(Debug)]
 pub struct SessionsBuilder<T> {
     store: Store,
     idle: Duration,
@@ -32,6 +34,8 @@ pub struct SessionsBuilder<T> {
     size_max: usize,
     listener: Option<Listener>,
     reads: Reads,
+    journal: Option<JournalConfig>,
+    on_unsaved: Option<OnUnsaved<T>>,
     state: PhantomData<fn() -> T>,
 }
 
@@ -49,6 +53,8 @@ impl<T: State> SessionsBuilder<T> {
             size_max: 64 << 10,
             listener: None,
             reads: Reads::default(),
+            journal: None,
+            on_unsaved: None,
             state: PhantomData,
         }
     }
@@ -128,13 +134,33 @@ impl<T: State> SessionsBuilder<T> {
         self
     }
 
+    /// Lets changes made with [`update_or_queue`](Sessions::update_or_queue) wait on this node
+    /// while the store is out. They are saved by a task in the background when it is back, for as
+    /// long as these sessions or a clone of them are there. Needs [`reads`](Self::reads) that
+    /// [`serve_stale`](Reads::serve_stale).
+    #[must_use]
+    pub fn journal(mut self, journal: JournalConfig) -> Self {
+        self.journal = Some(journal);
+        self
+    }
+
+    /// Takes the changes that waited and are not saved, to merge them or to tell their user. Called
+    /// once for each session, seldom twice; it should hand over and return, and not panic.
+    #[must_use]
+    pub fn on_unsaved(mut self, tell: impl Fn(&Unsaved<T>) + Send + Sync + 'static) -> Self {
+        self.on_unsaved = Some(Arc::new(tell));
+        self
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Invalid`] for a timeout or grace of zero or over ten years, a limit of
-    /// sessions that the backend cannot hold, or reads that need a near cache which the store has
-    /// not, or which does not keep them for so long.
+    /// sessions that the backend cannot hold, reads that need a near cache which the store has
+    /// not, or which does not keep them for so long, or a journal in a store that does not outlive
+    /// the process or with reads that give nothing stale. [`ErrorKind::Config`] for a journal
+    /// outside of a Tokio runtime.
     pub fn build(self) -> Result<Sessions<T>> {
         let capabilities = &self.store.info().capabilities;
         let listed_max = match capabilities.transactions {
@@ -152,7 +178,20 @@ impl<T: State> SessionsBuilder<T> {
         let (renewal, grace) = (Ttl::new(self.renewal)?, Ttl::new(self.grace)?);
         let idle = idle.as_duration();
         let slack = (idle / 10).min(Duration::from_secs(60));
-        Ok(Sessions {
+        let journal = match self.journal {
+            None => None,
+            Some(_) if self.reads.stale.is_none() => {
+                let detail = "a journal needs sessions to make changes on while the store is out; \
+                              give it reads that serve_stale";
+                return Err(Error::new(ErrorKind::Invalid, detail));
+            }
+            Some(config) => {
+                let (namespace, name) =
+                    (self.store.own_namespace(JOURNAL)?, self.store.info().name);
+                Some(Arc::new(Waiting::new(config, namespace, name)?))
+            }
+        };
+        let mut sessions = Sessions {
             idle,
             kept: Ttl::new((idle + slack).min(absolute.as_duration()))?,
             absolute,
@@ -163,11 +202,32 @@ impl<T: State> SessionsBuilder<T> {
             size_max: self.size_max,
             listener: self.listener,
             reads: self.reads,
+            journal,
+            on_unsaved: self.on_unsaved,
+            replayer: None,
             store: self.store,
             state: self.state,
-        })
+        };
+        if sessions.journal.is_some() {
+            sessions.replayer = Some(Arc::new(Replayer::start(&sessions)?));
+        }
+        Ok(sessions)
     }
 }
 
+impl<T> fmt::Debug for SessionsBuilder<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionsBuilder")
+            .field("store", &self.store)
+            .field("idle", &self.idle)
+            .field("absolute", &self.absolute)
+            .field("reads", &self.reads)
+            .field("journal", &self.journal)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The kind in the keys of a journal.
+const JOURNAL: &str = "journal";
 /// What the backends with transactions allow.
 const LISTED_MAX: usize = 1_020;

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::State;
-use crate::backend::{Condition, Entry, Key, Result, Write};
-use crate::store::{Freshness, Opened, Reads};
+use crate::backend::{Condition, Entry, Group, Key, Result, Write};
+use crate::store::{Freshness, Opened, Reads, StaleReason};
 
+use super::journal::{Queued, Waiting};
 use super::record::{Live, SessionHead, Successor};
 use super::user::UserHead;
 use super::{Ended, SessionId, Sessions};
@@ -25,6 +26,18 @@ pub(super) struct Current {
     /// `None` for an anonymous one, and where a write cannot depend on it.
     pub(super) guard: Option<Write>,
     pub(super) freshness: Freshness,
+    /// The changes that wait for the store, if they are in it.
+    pub(super) queued: Option<Queued>,
+}
+
+/// What is under an id, before any rotation is followed.
+pub(super) struct Looked {
+    key: Key,
+    entry: Option<Entry>,
+    pub(super) verdict: Verdict,
+    pub(super) guard: Option<Write>,
+    freshness: Freshness,
+    queued: Option<Queued>,
 }
 
 /// What stands under a session's key.
@@ -52,28 +65,20 @@ impl<T: State> Sessions<T> {
         let mut id = id.clone();
         for _hop in 0..HOPS_MAX {
             let key = self.session_key(&id)?;
-            let (entry, verdict, guard, freshness) = if id.is_signed_in() {
-                let keys = [key.clone(), self.user_key(&id.group())?];
-                let (entries, freshness) = self.store.read(&keys, reads).await?;
-                let mut entries = entries.into_iter();
-                let (entry, user) = (entries.next().flatten(), entries.next().flatten());
-                let verdict =
-                    self.judge_owned(&keys[0], entry.as_ref(), &keys[1], user.as_ref())?;
-                let user = user.filter(|_| self.store.transacts());
-                let version = user.map(|user| Condition::VersionIs(user.version));
-                let [_, user_key] = keys;
-                let guard = version.map(|version| Write::check(user_key, version));
-                (entry, verdict, guard, freshness)
-            } else {
-                let (entries, freshness) =
-                    self.store.read(std::slice::from_ref(&key), reads).await?;
-                let entry = entries.into_iter().next().flatten();
-                let verdict = self.judge(&key, entry.as_ref(), None)?;
-                (entry, verdict, None, freshness)
+            // Before the look, so that what is saved meanwhile is not missed. A journal that cannot
+            // be read keeps nobody from a session.
+            let waiting = match &self.journal {
+                Some(journal) => journal.get(&key).await.unwrap_or_default().zip(Some(journal)),
+                None => None,
             };
+            let mut looked = self.look(key, id.is_signed_in(), reads).await?;
+            if let Some((queued, journal)) = waiting {
+                looked = self.with_queued(journal, queued, looked, id.is_signed_in()).await?;
+            }
+            let Looked { key, entry, verdict, guard, freshness, queued } = looked;
             match (entry, verdict) {
                 (Some(entry), Verdict::Live(opened)) => {
-                    return Ok(Ok(Current { id, key, entry, opened, guard, freshness }));
+                    return Ok(Ok(Current { id, key, entry, opened, guard, freshness, queued }));
                 }
                 (_, Verdict::Moved(successor)) => id = id.unpad(successor.padded_secret),
                 (_, Verdict::Ended(ended)) => return Ok(Err(ended)),
@@ -81,6 +86,60 @@ impl<T: State> Sessions<T> {
             }
         }
         Ok(Err(Ended::RotatedOut))
+    }
+
+    /// Reads a session, and its principal's record if it has one. One trip.
+    pub(super) async fn look(&self, key: Key, signed_in: bool, reads: Reads) -> Result<Looked> {
+        let mut keys = vec![key];
+        if signed_in {
+            keys.push(self.user_key(&Group::new(keys[0].group())?)?);
+        }
+        let (entries, freshness) = self.store.read(&keys, reads).await?;
+        let mut entries = entries.into_iter();
+        let (entry, user) = (entries.next().flatten(), entries.next().flatten());
+        let verdict = match keys.get(1) {
+            Some(user_key) => {
+                self.judge_owned(&keys[0], entry.as_ref(), user_key, user.as_ref())?
+            }
+            None => self.judge(&keys[0], entry.as_ref(), None)?,
+        };
+        let user = user.filter(|_| self.store.transacts());
+        let guard = keys.get(1).zip(user).map(|(user_key, user)| {
+            Write::check(user_key.clone(), Condition::VersionIs(user.version))
+        });
+        Ok(Looked { key: keys.swap_remove(0), entry, verdict, guard, freshness, queued: None })
+    }
+
+    /// With the changes that wait for the store: they are saved if it answers, and shown as long
+    /// as it does not.
+    async fn with_queued(
+        &self,
+        journal: &Waiting,
+        mut queued: Queued,
+        mut looked: Looked,
+        signed_in: bool,
+    ) -> Result<Looked> {
+        if looked.freshness == Freshness::Fresh {
+            if self.replay(journal, &looked.key).await.is_ok() {
+                return self.look(looked.key, signed_in, Reads::default()).await;
+            }
+            let (age, reason) = (Duration::ZERO, StaleReason::Outage);
+            looked.freshness = Freshness::Stale { age, reason };
+        }
+        if let Ok(Some(more)) = journal.get(&looked.key).await {
+            queued = more;
+        }
+        let (Some(entry), Verdict::Live(now)) = (&mut looked.entry, &looked.verdict) else {
+            return Ok(looked);
+        };
+        if entry.version.get() != queued.stored.base {
+            return Ok(looked);
+        }
+        entry.value = queued.stored.value.clone();
+        let generation = now.head.owner.as_ref().map(|owner| owner.generation);
+        looked.verdict = self.judge(&looked.key, Some(entry), generation)?;
+        looked.queued = Some(queued);
+        Ok(looked)
     }
 
     /// Judges a signed-in session by its principal's record. Without that the session counts as

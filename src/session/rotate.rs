@@ -51,6 +51,7 @@ impl<T: State> Sessions<T> {
     ) -> std::result::Result<Session<T>, SessionError> {
         let mut turn = None;
         for _attempt in 0..ATTEMPTS_MAX {
+            self.save_waiting(id).await?;
             let mut place = self.place(id).await?.map_err(SessionError::Gone)?;
             if place.moved && rotation == Rotation::Renewal {
                 // What follows may wait for a turn itself.

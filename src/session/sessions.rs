@@ -1,5 +1,6 @@
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::{
@@ -9,6 +10,7 @@ use crate::store::{Carried, Freshness, Limit, Opened, Reads};
 use crate::{State, Store};
 
 use super::event::Listener;
+use super::journal::{OnUnsaved, Replayer, Waiting};
 use super::lookup::Current;
 use super::record::{Live, Marks, Owner, SessionHead};
 use super::{
@@ -61,6 +63,10 @@ pub struct Sessions<T> {
     pub(super) size_max: usize,
     pub(super) listener: Option<Listener>,
     pub(super) reads: Reads,
+    /// Changes that wait while the store is out.
+    pub(super) journal: Option<Arc<Waiting>>,
+    pub(super) on_unsaved: Option<OnUnsaved<T>>,
+    pub(super) replayer: Option<Arc<Replayer>>,
     pub(super) state: PhantomData<fn() -> T>,
 }
 
@@ -300,7 +306,9 @@ impl<T> Clone for Sessions<T> {
         Self {
             store: self.store.clone(),
             listener: self.listener.clone(),
-            reads: self.reads,
+            journal: self.journal.clone(),
+            on_unsaved: self.on_unsaved.clone(),
+            replayer: self.replayer.clone(),
             ..*self
         }
     }

@@ -96,6 +96,7 @@ impl<T: State> Sessions<T> {
         let (mut old, id) = (id.clone(), SessionId::generate(Some(principal))?);
         let mut turn = None;
         for _attempt in 0..ATTEMPTS_MAX {
+            self.save_waiting(&old).await?;
             let old_key = self.session_key(&old)?;
             let keys = std::slice::from_ref(&old_key);
             let (mut roster, others) = self.roster(&principal.group(), keys).await?;

@@ -86,7 +86,8 @@ impl Store {
     /// # Errors
     ///
     /// [`ErrorKind::Invalid`] if a part has characters that keys cannot have, or is too long, or
-    /// if the kind is one of the library's own: `idempotency`, `revocation`, `session`.
+    /// if the kind is one of the library's own: `idempotency`, `journal`, `revocation`,
+    /// `session`.
     pub fn key(&self, kind: &str, group: &Group, name: &str) -> Result<Key> {
         if OWN_KINDS.contains(&kind) {
             let detail = format!("the key kind {kind} is the library's own; choose another");
@@ -96,7 +97,12 @@ impl Store {
     }
 
     pub(crate) fn own_key(&self, kind: &str, group: &Group, name: &str) -> Result<Key> {
-        Key::new(&self.0.namespace.child(kind)?, group, name)
+        Key::new(&self.own_namespace(kind)?, group, name)
+    }
+
+    /// What the keys of a kind start with.
+    pub(crate) fn own_namespace(&self, kind: &str) -> Result<Namespace> {
+        self.0.namespace.child(kind)
     }
 
     /// The live value under a key.
@@ -267,4 +273,4 @@ impl fmt::Debug for Store {
 }
 
 /// The kinds of records that the library keeps itself.
-const OWN_KINDS: [&str; 3] = ["idempotency", "revocation", "session"];
+const OWN_KINDS: [&str; 4] = ["idempotency", "journal", "revocation", "session"];

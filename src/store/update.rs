@@ -142,7 +142,11 @@ impl Store {
         }
     }
 
-    async fn write_guarded(&self, guard: Option<&Write>, write: Write) -> Result<Written> {
+    pub(crate) async fn write_guarded(
+        &self,
+        guard: Option<&Write>,
+        write: Write,
+    ) -> Result<Written> {
         let Some(guard) = guard else { return self.write(write).await };
         // The write first: if it is refused because it was made before, that is what is told.
         Ok(match self.transact(vec![write, guard.clone()]).await? {

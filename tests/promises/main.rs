@@ -12,6 +12,8 @@ mod fault;
 mod world;
 
 mod guarded;
+#[cfg(feature = "redis")]
+mod journal;
 mod lookups;
 mod p01_no_lost_update;
 mod p02_no_resurrection;

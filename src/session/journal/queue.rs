@@ -1,0 +1,116 @@
+use crate::State;
+use crate::backend::{Durability, Error, ErrorKind, Write};
+use crate::observe::Replay;
+use crate::session::change::Stop;
+use crate::session::lookup::Current;
+use crate::session::{Changed, SessionError, SessionId, Sessions};
+use crate::store;
+
+use super::waiting::{Stored, Waiting};
+
+/// How often a change starts anew because what waits was changed or saved meanwhile.
+const ATTEMPTS_MAX: usize = 16;
+
+/// Where a change is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a change that waits may still come to nothing"]
+pub enum Saved<R> {
+    /// In the store.
+    Stored(Changed<R>),
+    /// On this node, until the store is back.
+    Queued {
+        /// What the closure returned.
+        output: R,
+        /// What the change survives while it waits.
+        durability: Durability,
+    },
+}
+
+impl<R> Saved<R> {
+    /// What the closure returned.
+    pub fn output(self) -> R {
+        match self {
+            Self::Stored(Changed { output, .. }) | Self::Queued { output, .. } => output,
+        }
+    }
+
+    /// True if it waits.
+    pub fn is_queued(&self) -> bool {
+        matches!(self, Self::Queued { .. })
+    }
+}
+
+impl<T: State> Sessions<T> {
+    /// As [`update`](Sessions::update); while the store is out, the change is made on the session
+    /// as this process saw it last, and waits in the [journal](super::SessionsBuilder::journal).
+    /// From then on this process gives the session so, stale as it is.
+    ///
+    /// For what may come to nothing if somebody else changes the session meanwhile, such as
+    /// preferences or a counter; not for what must not be done twice.
+    ///
+    /// # Errors
+    ///
+    /// As [`update`](Sessions::update): an outage, too, if this process has not seen the session
+    /// for longer than its [reads](super::SessionsBuilder::reads) allow.
+    /// [`ErrorKind::Full`] if the journal is; [`ErrorKind::Invalid`] without a journal.
+    pub async fn update_or_queue<R>(
+        &self,
+        id: &SessionId,
+        mut change: impl FnMut(&mut T) -> R,
+    ) -> Result<Saved<R>, SessionError> {
+        let Some(journal) = &self.journal else {
+            let detail = "these sessions have no journal; give them one, or use update";
+            return Err(Error::new(ErrorKind::Invalid, detail).into());
+        };
+        // One for all attempts: if the store made the first one after all, that is seen later.
+        let mark = crate::random::number()?;
+        for _attempt in 0..ATTEMPTS_MAX {
+            let error = match self.revise_as(id, mark, |state, _| Ok(change(state))).await {
+                Ok(changed) => return Ok(Saved::Stored(changed)),
+                Err(SessionError::Store(error)) if error.is_outage() => error,
+                Err(error) => return Err(error),
+            };
+            let current = match self.current_as(id, self.reads).await {
+                Ok(current) => current.map_err(SessionError::Gone)?,
+                Err(_none) => return Err(error.into()),
+            };
+            if current.freshness.is_stale()
+                && let Some(saved) = self.queue(journal, current, mark, &mut change).await?
+            {
+                return Ok(saved);
+            }
+        }
+        Err(store::contended(ATTEMPTS_MAX).into())
+    }
+
+    /// `None` if what waits was changed or saved meanwhile.
+    async fn queue<R>(
+        &self,
+        journal: &Waiting,
+        current: Current,
+        mark: u64,
+        change: &mut impl FnMut(&mut T) -> R,
+    ) -> Result<Option<Saved<R>>, SessionError> {
+        let Current { key, opened, queued, .. } = current;
+        let (base, base_mark) = queued.as_ref().map_or_else(
+            || (opened.version.get(), opened.head.marks.newest()),
+            |queued| (queued.stored.base, queued.stored.base_mark),
+        );
+        let planned = self.plan(&key, opened, mark, &mut |state, _| Ok(change(state)));
+        let (write, output) = planned.map_err(Stop::into_error)?;
+        let seen = queued.map(|queued| queued.version);
+        if let Some(Write::Put { value, .. }) = write {
+            let stored = Stored { base, base_mark, value };
+            let put = journal.put(&key, &stored, seen).await.inspect_err(|error| {
+                if error.kind() == ErrorKind::Full {
+                    journal.meters.replay(Replay::Full);
+                }
+            });
+            if !put? {
+                return Ok(None);
+            }
+            journal.meters.replay(Replay::Queued);
+        }
+        Ok(Some(Saved::Queued { output, durability: journal.durability() }))
+    }
+}

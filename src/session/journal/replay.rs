@@ -1,0 +1,233 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::backend::{Condition, Entry, Key, Result, Ttl, Version, Write, Written};
+use crate::observe::Replay;
+use crate::session::lookup::{Looked, Verdict};
+use crate::session::record::{Live, SessionHead};
+use crate::session::{Ended, SessionId, Sessions};
+use crate::store::{self, Opened, Reads};
+use crate::supervise::Supervised;
+use crate::{State, random};
+
+use super::waiting::{Queued, Waiting};
+
+/// How often one replay starts anew because the session changed meanwhile.
+const ATTEMPTS_MAX: usize = 16;
+/// About how long after an attempt in vain the next one is made.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Changes that were queued and are not saved. `Debug` does not show them.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Unsaved<T> {
+    /// Eight characters that stand for the session, as in
+    /// [`SessionEvent`](crate::session::SessionEvent).
+    pub session: String,
+    /// The name of its principal, if it has one.
+    pub principal: Option<String>,
+    /// Why they are not saved.
+    pub why: WhyUnsaved,
+    /// The state as it would have been; `None` if the session is past its absolute end.
+    pub state: Option<T>,
+}
+
+/// Why changes that were queued are not saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhyUnsaved {
+    /// Somebody else changed the session meanwhile; theirs stands.
+    Changed,
+    /// It ended, or goes on under another id.
+    Ended(Ended),
+    /// They waited for longer than [`age_max`](super::JournalConfig::age_max), or than the session
+    /// lives unless it is used.
+    TooOld,
+}
+
+pub(in crate::session) type OnUnsaved<T> = Arc<dyn Fn(&Unsaved<T>) + Send + Sync>;
+
+/// Saves what waits when the store is back, for as long as somebody has it.
+#[derive(Debug)]
+pub(in crate::session) struct Replayer(
+    #[expect(dead_code, reason = "ends when dropped")] Supervised,
+);
+
+/// What is to become of changes that wait.
+enum Course {
+    /// They are written on this.
+    Write {
+        on: Version,
+        guard: Option<Write>,
+    },
+    /// They were written already.
+    Done,
+    Lost(WhyUnsaved),
+}
+
+impl Replayer {
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) outside of a Tokio runtime.
+    pub(in crate::session) fn start<T: State>(sessions: &Sessions<T>) -> Result<Self> {
+        // The task keeps no task.
+        let sessions = Sessions { replayer: None, ..sessions.clone() };
+        let replay = move || {
+            let sessions = sessions.clone();
+            async move { sessions.replay_always().await }
+        };
+        Supervised::start("session journal", replay).map(Self)
+    }
+}
+
+impl<T: State> Sessions<T> {
+    async fn replay_always(&self) {
+        let Some(journal) = &self.journal else { return };
+        loop {
+            match self.replay_waiting(journal).await {
+                Ok(()) => journal.more.notified().await,
+                Err(error) => {
+                    tracing::debug!(%error, "what waits in the journal is not saved yet");
+                    sleep(random::about(PAUSE)).await;
+                }
+            }
+        }
+    }
+
+    /// Saves all that waits, one session after the other.
+    async fn replay_waiting(&self, journal: &Waiting) -> Result<()> {
+        for (group, name) in journal.sessions().await? {
+            let key = self.digest_key(&group, &name)?;
+            self.store.one_call(self.replay(journal, &key)).await?;
+        }
+        Ok(())
+    }
+
+    /// Saves what waits for a session that is to get another id: it would not find it any more.
+    ///
+    /// # Errors
+    ///
+    /// As [`replay`](Self::replay).
+    pub(in crate::session) async fn save_waiting(&self, id: &SessionId) -> Result<()> {
+        match &self.journal {
+            Some(journal) => self.replay(journal, &self.session_key(id)?).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Saves what waits for one session, or tells that it cannot be saved.
+    ///
+    /// # Errors
+    ///
+    /// What the store or the journal says; it waits on then.
+    pub(in crate::session) async fn replay(&self, journal: &Waiting, key: &Key) -> Result<()> {
+        for _attempt in 0..ATTEMPTS_MAX {
+            let Some(queued) = journal.get(key).await? else { return Ok(()) };
+            let ours = self.queued_head(key, &queued)?;
+            let signed_in = ours.is_some_and(|ours| ours.head.owner.is_some());
+            let looked = self.look(key.clone(), signed_in, Reads::default()).await?;
+            // More may have come meanwhile.
+            let Some(queued) = journal.get(key).await? else { return Ok(()) };
+            match self.course(journal, key, &queued, looked)? {
+                Course::Done => return self.settled(journal, key, &queued).await,
+                Course::Lost(why) => return self.lost(journal, key, &queued, why).await,
+                Course::Write { on, guard } => {
+                    let left = self.kept.as_duration().saturating_sub(queued.age);
+                    let put = Write::put(key.clone(), queued.stored.value.clone());
+                    let put = put.expiring(Ttl::new(left)?).only_if(Condition::VersionIs(on));
+                    let written = self.store.write_guarded(guard.as_ref(), put).await?;
+                    if let Written::Applied { .. } = written {
+                        return self.settled(journal, key, &queued).await;
+                    }
+                }
+            }
+        }
+        Err(store::contended(ATTEMPTS_MAX))
+    }
+
+    fn course(
+        &self,
+        journal: &Waiting,
+        key: &Key,
+        queued: &Queued,
+        looked: Looked,
+    ) -> Result<Course> {
+        let Some(ours) = self.queued_head(key, queued)? else {
+            return Ok(Course::Lost(WhyUnsaved::TooOld));
+        };
+        let now = match looked.verdict {
+            Verdict::Live(now) => now,
+            Verdict::Moved(_) => return Ok(Course::Lost(WhyUnsaved::Ended(Ended::RotatedOut))),
+            Verdict::Ended(ended) => return Ok(Course::Lost(WhyUnsaved::Ended(ended))),
+        };
+        let (ours, theirs) = (ours.head.marks, now.head.marks);
+        Ok(if theirs.has(ours.newest()) {
+            Course::Done
+        } else if queued.age >= journal.age_max().min(self.kept.as_duration()) {
+            Course::Lost(WhyUnsaved::TooOld)
+        } else if now.version.get() == queued.stored.base
+            || ours.has_since(queued.stored.base_mark, theirs.newest())
+        {
+            Course::Write { on: now.version, guard: looked.guard }
+        } else {
+            Course::Lost(WhyUnsaved::Changed)
+        })
+    }
+
+    /// What waits, opened; `None` if the session is past its absolute end.
+    fn queued_head(&self, key: &Key, queued: &Queued) -> Result<Option<Opened<Live>>> {
+        let entry = Entry { value: queued.stored.value.clone(), ..queued.entry.clone() };
+        let Some(opened) = self.store.open::<SessionHead>(key, &entry)? else { return Ok(None) };
+        let (head, rest) = opened.take();
+        Ok(match head {
+            SessionHead::Live(live) => Some(rest.with(live)),
+            SessionHead::Moved(_) => None,
+        })
+    }
+
+    async fn settled(&self, journal: &Waiting, key: &Key, queued: &Queued) -> Result<()> {
+        journal.remove(key, queued.version).await?;
+        journal.meters.replay(Replay::Saved);
+        Ok(())
+    }
+
+    /// Tells before it forgets: a crash in between tells twice rather than never.
+    async fn lost(
+        &self,
+        journal: &Waiting,
+        key: &Key,
+        queued: &Queued,
+        why: WhyUnsaved,
+    ) -> Result<()> {
+        if !journal.is_to_tell(key, queued.version).await? {
+            return journal.remove(key, queued.version).await.map(drop);
+        }
+        let opened = self.queued_head(key, queued)?;
+        let session = key.name().chars().take(8).collect();
+        tracing::warn!(session, ?why, "changes that waited in the journal are not saved");
+        if let Some(tell) = &self.on_unsaved {
+            let state = opened.as_ref().map(Opened::value).transpose()?;
+            let principal = opened.and_then(|opened| opened.head.owner).map(|owner| owner.name);
+            tell(&Unsaved { session, principal, why, state });
+        }
+        journal.remove(key, queued.version).await?;
+        journal.meters.replay(match why {
+            WhyUnsaved::Changed => Replay::Conflict,
+            WhyUnsaved::Ended(_) => Replay::Ended,
+            WhyUnsaved::TooOld => Replay::TooOld,
+        });
+        Ok(())
+    }
+}
+
+impl<T> fmt::Debug for Unsaved<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unsaved")
+            .field("session", &self.session)
+            .field("why", &self.why)
+            .finish_non_exhaustive()
+    }
+}

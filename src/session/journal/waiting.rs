@@ -1,0 +1,224 @@
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, OnceCell};
+
+use crate::backend::{
+    Condition, Durability, Entry, Error, ErrorKind, Group, Key, Namespace, Result, ScanRequest,
+    Version, Write, Written,
+};
+use crate::observe::JournalMeters;
+use crate::store::Codec;
+
+use super::JournalConfig;
+
+/// How many keys are listed at once.
+const PAGE_LEN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+
+/// The sessions with changes that wait, one record each: a later change is made on the earlier one.
+#[derive(Debug)]
+pub(in crate::session) struct Waiting {
+    config: JournalConfig,
+    namespace: Namespace,
+    /// What there is, so that a session without changes costs no look. Filled by the first who
+    /// asks.
+    known: OnceCell<Mutex<Known>>,
+    pub(super) more: Notify,
+    pub(super) meters: JournalMeters,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    records: HashMap<Key, Noted>,
+    bytes: usize,
+}
+
+/// What is known of a record.
+#[derive(Clone, Copy, Debug)]
+struct Noted {
+    version: Version,
+    len: usize,
+    /// That it cannot be saved.
+    told: bool,
+}
+
+/// A session as it will be.
+#[derive(Clone)]
+pub(in crate::session) struct Queued {
+    pub(in crate::session) stored: Stored,
+    /// Of the record in the journal.
+    pub(super) version: Version,
+    /// Since the last of its changes was made.
+    pub(super) age: Duration,
+    /// As the journal has it.
+    pub(super) entry: Entry,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(in crate::session) struct Stored {
+    /// The version of the session that the first of the changes was made on.
+    pub(in crate::session) base: u64,
+    /// Who had written that.
+    pub(super) base_mark: u64,
+    /// The session in its envelope.
+    pub(in crate::session) value: Bytes,
+}
+
+impl Waiting {
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] for a store that cannot be a journal.
+    pub(in crate::session) fn new(
+        config: JournalConfig,
+        namespace: Namespace,
+        backend: &'static str,
+    ) -> Result<Self> {
+        config.check()?;
+        let meters = JournalMeters::new(backend);
+        Ok(Self { config, namespace, known: OnceCell::new(), more: Notify::new(), meters })
+    }
+
+    pub(super) fn durability(&self) -> Durability {
+        self.config.backend.info().capabilities.durability
+    }
+
+    pub(super) fn age_max(&self) -> Duration {
+        self.config.age_max
+    }
+
+    /// What waits for a session, by the session's key.
+    pub(in crate::session) async fn get(&self, session: &Key) -> Result<Option<Queued>> {
+        let key = self.key(session)?;
+        let known = self.known().await?.records.get(&key).copied();
+        let Some(Noted { version, .. }) = known else { return Ok(None) };
+        let Some(entry) = self.config.backend.get(&key).await? else {
+            self.known().await?.remove(&key, version);
+            return Ok(None);
+        };
+        let stored = Codec::Postcard.decode(&entry.value)?;
+        Ok(Some(Queued { stored, version: entry.version, age: entry.age, entry }))
+    }
+
+    /// Adds a change to those that were seen. False if they are not what is there any more.
+    pub(super) async fn put(
+        &self,
+        session: &Key,
+        stored: &Stored,
+        seen: Option<Version>,
+    ) -> Result<bool> {
+        let key = self.key(session)?;
+        let value = Codec::Postcard.encode(stored, Vec::new())?;
+        let len = value.len();
+        self.check_room(&key, len).await?;
+        let put = Write::put(key.clone(), value);
+        let put = put.only_if(seen.map_or(Condition::Absent, Condition::VersionIs));
+        let Written::Applied { version: Some(version) } = self.config.backend.write(put).await?
+        else {
+            return Ok(false);
+        };
+        self.known().await?.add(key, version, len);
+        self.tell_depth().await?;
+        self.more.notify_one();
+        Ok(true)
+    }
+
+    /// Forgets the changes that were seen, unless more came since.
+    pub(super) async fn remove(&self, session: &Key, seen: Version) -> Result<bool> {
+        let key = self.key(session)?;
+        let delete = Write::delete(key.clone()).only_if(Condition::VersionIs(seen));
+        let removed = self.config.backend.write(delete).await?.is_applied();
+        self.known().await?.remove(&key, seen);
+        self.tell_depth().await?;
+        Ok(removed)
+    }
+
+    /// Whether nobody in this process has told yet that the changes that were seen are not saved.
+    pub(super) async fn is_to_tell(&self, session: &Key, seen: Version) -> Result<bool> {
+        let mut known = self.known().await?;
+        let noted = known.records.get_mut(&self.key(session)?);
+        let noted = noted.filter(|noted| noted.version == seen && !noted.told);
+        Ok(noted.map(|noted| noted.told = true).is_some())
+    }
+
+    /// The groups and names of all sessions that have changes.
+    pub(super) async fn sessions(&self) -> Result<Vec<(Group, String)>> {
+        let known = self.known().await?;
+        let keys = known.records.keys();
+        keys.map(|key| Ok((Group::new(key.group())?, key.name().to_owned()))).collect()
+    }
+
+    fn key(&self, session: &Key) -> Result<Key> {
+        Key::new(&self.namespace, &Group::new(session.group())?, session.name())
+    }
+
+    async fn check_room(&self, key: &Key, len: usize) -> Result<()> {
+        let JournalConfig { sessions_max, bytes_max, .. } = self.config;
+        let known = self.known().await?;
+        let before = known.records.get(key).map(|noted| noted.len);
+        let sessions = known.records.len() + usize::from(before.is_none());
+        let bytes = known.bytes - before.unwrap_or(0) + len;
+        if sessions <= sessions_max && bytes <= bytes_max {
+            return Ok(());
+        }
+        let detail = format!(
+            "the journal has room for {sessions_max} sessions and {bytes_max} bytes, and is full; \
+             try again when the store is back"
+        );
+        Err(Error::new(ErrorKind::Full, detail))
+    }
+
+    async fn tell_depth(&self) -> Result<()> {
+        let known = self.known().await?;
+        self.meters.depth(known.records.len(), known.bytes);
+        Ok(())
+    }
+
+    async fn known(&self) -> Result<MutexGuard<'_, Known>> {
+        let known = self.known.get_or_try_init(|| self.list()).await?;
+        Ok(known.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whatever an earlier process left.
+    async fn list(&self) -> Result<Mutex<Known>> {
+        let (mut known, mut after) = (Known::default(), None);
+        loop {
+            let namespace = self.namespace.clone();
+            let page = ScanRequest { namespace, after, limit: PAGE_LEN };
+            let page = self.config.backend.scan(page).await?;
+            for key in page.keys {
+                if let Some(entry) = self.config.backend.get(&key).await? {
+                    known.add(key, entry.version, entry.value.len());
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                self.meters.depth(known.records.len(), known.bytes);
+                return Ok(Mutex::new(known));
+            }
+        }
+    }
+}
+
+impl Known {
+    /// Whoever wrote later may come first.
+    fn add(&mut self, key: Key, version: Version, len: usize) {
+        let before = self.records.get(&key).copied();
+        if before.is_none_or(|before| before.version < version) {
+            self.bytes = self.bytes - before.map_or(0, |before| before.len) + len;
+            self.records.insert(key, Noted { version, len, told: false });
+        }
+    }
+
+    fn remove(&mut self, key: &Key, seen: Version) {
+        if let Some(noted) = self.records.get(key).copied()
+            && noted.version <= seen
+        {
+            self.records.remove(key);
+            self.bytes -= noted.len;
+        }
+    }
+}

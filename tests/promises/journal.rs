@@ -1,0 +1,369 @@
+//! P9: what waits on this node while the store is out is typed, is saved when the store is back,
+//! and is never forced on what others did meanwhile.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use steadfast::backend::{Backend, Durability, Group, ManualClock};
+use steadfast::memory::{MemoryBackend, MemoryConfig};
+use steadfast::redb::{Options, RedbBackend};
+use steadfast::session::{
+    Ended, JournalConfig, Saved, SessionError, SessionId, Unsaved, WhyUnsaved,
+};
+use steadfast::store::{Freshness, NearConfig, Reads};
+use steadfast::{ErrorKind, Principal, Sessions, Store};
+use steadfast_conformance::proxy::FaultProxy;
+use steadfast_conformance::servers::RedisServer;
+use tempfile::TempDir;
+
+use crate::fault::{Fault, Faulty};
+use crate::world::{Basket, alice};
+
+const KEEP: Duration = Duration::from_secs(300);
+
+type Reports = Arc<Mutex<Vec<Unsaved<Basket>>>>;
+
+/// This node, whose link to the server can be cut, and another one, whose link cannot.
+struct World {
+    here: Sessions<Basket>,
+    there: Sessions<Basket>,
+    stores: [Store; 2],
+    link: FaultProxy,
+    reports: Reports,
+    dir: TempDir,
+    server: RedisServer,
+}
+
+impl World {
+    async fn new() -> Self {
+        let (server, dir) = (RedisServer::start().unwrap(), tempfile::tempdir().unwrap());
+        let link = FaultProxy::to(server.addr()).await.unwrap();
+        let (reports, here) = (Reports::default(), store_at(&link).await);
+        let there = steadfast::connect(&server.url()).await.unwrap();
+        let there = Store::builder(there).build().unwrap();
+        let stores = [here.clone(), there.clone()];
+        let here = over(&here, journal(&dir), &reports);
+        let there = Sessions::builder(&there).build().unwrap();
+        Self { here, there, stores, link, reports, dir, server }
+    }
+
+    /// A session that this node has seen.
+    async fn seen(&self, name: &str) -> SessionId {
+        let (owner, basket) = (Principal::new(name).unwrap(), Basket { items: vec![0] });
+        let id = self.there.sign_in(&owner, "Firefox", basket).await.unwrap().id;
+        self.until_all_is_heard().await;
+        self.here.load(&id).await.unwrap().unwrap();
+        id
+    }
+
+    /// Until this node has taken in what the server told of earlier writes: it tells in order.
+    async fn until_all_is_heard(&self) {
+        let [here, there] = &self.stores;
+        let key = here.key("marker", &Group::new("all").unwrap(), "marker").unwrap();
+        let put = async |item| {
+            let put = there.put(&key, &Basket { items: vec![item] }).unwrap();
+            assert!(there.write(put).await.unwrap().is_applied());
+        };
+        let read = async || {
+            let read = here.get_as::<Basket>(&key, Reads::within(KEEP)).await.unwrap().unwrap();
+            (read.value.items, read.freshness)
+        };
+        put(1).await;
+        let kept = |freshness| matches!(freshness, Freshness::Cached { .. });
+        until("the marker is kept", async || kept(read().await.1)).await;
+        put(2).await;
+        until("the marker is heard of", async || read().await.0 == [2]).await;
+    }
+
+    async fn until_stored(&self, id: &SessionId, items: &[u32]) {
+        until("the change is saved", async || {
+            self.there.load(id).await.unwrap().is_some_and(|session| session.state.items == items)
+        })
+        .await;
+    }
+
+    async fn report(&self) -> Unsaved<Basket> {
+        until("it is reported", async || !self.reports.lock().unwrap().is_empty()).await;
+        let mut reports = self.reports.lock().unwrap();
+        assert_eq!(reports.len(), 1, "once");
+        reports.remove(0)
+    }
+}
+
+fn journal(dir: &TempDir) -> JournalConfig {
+    JournalConfig::new(Arc::new(RedbBackend::open(dir.path().join("journal.redb")).unwrap()))
+}
+
+async fn store_at(link: &FaultProxy) -> Store {
+    let url = format!("redis://{}?timeout=500ms", link.addr());
+    let store = Store::builder(steadfast::connect(&url).await.unwrap());
+    store.near(near()).build().unwrap()
+}
+
+fn near() -> NearConfig {
+    NearConfig::default().keep(KEEP)
+}
+
+fn over(store: &Store, journal: JournalConfig, reports: &Reports) -> Sessions<Basket> {
+    let reports = Arc::clone(reports);
+    Sessions::builder(store)
+        .reads(Reads::latest().serve_stale(KEEP))
+        .journal(journal)
+        .on_unsaved(move |unsaved| reports.lock().unwrap().push(unsaved.clone()))
+        .build()
+        .unwrap()
+}
+
+async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    let started = Instant::now();
+    while !holds().await {
+        assert!(started.elapsed() < Duration::from_secs(20), "{what}: never");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn add(sessions: &Sessions<Basket>, id: &SessionId, item: u32) -> Saved<usize> {
+    let add = |basket: &mut Basket| {
+        basket.items.push(item);
+        basket.items.len()
+    };
+    sessions.update_or_queue(id, add).await.unwrap()
+}
+
+async fn items(sessions: &Sessions<Basket>, id: &SessionId) -> (Vec<u32>, bool) {
+    let session = sessions.load(id).await.unwrap().unwrap();
+    (session.state.items, session.freshness.is_stale())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_wait_while_the_store_is_out_and_are_saved_when_it_is_back() {
+    let world = World::new().await;
+    let (id, other) = (world.seen("alice").await, world.seen("bob").await);
+    assert!(!add(&world.here, &id, 1).await.is_queued());
+    world.here.load(&id).await.unwrap();
+    world.link.cut();
+    for item in 2..=4 {
+        let saved = add(&world.here, &id, item).await;
+        let expected = Saved::Queued { output: 1 + item as usize, durability: Durability::Durable };
+        assert_eq!(saved, expected);
+    }
+    let _queued = add(&world.here, &other, 7).await;
+    assert_eq!(items(&world.here, &id).await, (vec![0, 1, 2, 3, 4], true), "its own changes show");
+    assert_eq!(items(&world.there, &id).await, (vec![0, 1], false));
+    world.link.heal();
+    world.until_stored(&id, &[0, 1, 2, 3, 4]).await;
+    world.until_stored(&other, &[0, 7]).await;
+    // What comes after is made on it, as soon as the breaker trusts the server again.
+    until("it goes on", async || {
+        let saved = world.here.update_or_queue(&other, |basket| basket.items.push(8)).await;
+        saved.is_ok_and(|saved| !saved.is_queued())
+    })
+    .await;
+    let seen = items(&world.there, &other).await.0;
+    assert_eq!(seen[..2], [0, 7]);
+    assert!(seen.len() > 2 && seen[2..].iter().all(|item| *item == 8), "{seen:?}");
+    assert!(world.reports.lock().unwrap().is_empty());
+}
+
+/// Whoever comes first when the store is back does not have to wait for the background.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_uses_the_session_finds_what_waited() {
+    for way in 0..3 {
+        let world = World::new().await;
+        let id = world.seen("alice").await;
+        world.link.cut();
+        assert!(add(&world.here, &id, 1).await.is_queued());
+        world.link.heal();
+        let id = match way {
+            0 => {
+                until("a fresh read", async || !items(&world.here, &id).await.1).await;
+                id
+            }
+            1 => {
+                until("an update", async || {
+                    let update = world.here.update(&id, |basket| basket.items.push(2));
+                    update.await.is_ok()
+                })
+                .await;
+                id
+            }
+            _ => loop {
+                let renewal = steadfast::session::Rotation::PrivilegeChange;
+                if let Ok(session) = world.here.rotate(&id, renewal).await {
+                    break session.id;
+                }
+            },
+        };
+        let (items, _) = items(&world.there, &id).await;
+        assert_eq!(items[..2], [0, 1], "way {way}");
+        assert!(world.reports.lock().unwrap().is_empty(), "way {way}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_changed_meanwhile_stands_and_ours_is_reported() {
+    let world = World::new().await;
+    let id = world.seen("alice").await;
+    world.link.cut();
+    assert!(add(&world.here, &id, 1).await.is_queued());
+    world.there.update(&id, |basket| basket.items.push(9)).await.unwrap();
+    assert!(add(&world.here, &id, 2).await.is_queued());
+    world.link.heal();
+    let report = world.report().await;
+    assert_eq!(report.why, WhyUnsaved::Changed);
+    assert_eq!(report.state.unwrap().items, [0, 1, 2]);
+    assert_eq!(report.principal.as_deref(), Some("alice"));
+    assert_eq!(items(&world.there, &id).await.0, [0, 9]);
+    assert_eq!(items(&world.here, &id).await, (vec![0, 9], false));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_was_ended_meanwhile_stays_ended() {
+    for (all, why) in [(false, Ended::Missing), (true, Ended::Revoked)] {
+        let world = World::new().await;
+        let id = world.seen("alice").await;
+        world.link.cut();
+        assert!(add(&world.here, &id, 1).await.is_queued());
+        if all {
+            world.there.destroy_all(&alice()).await.unwrap();
+            // A new generation of sessions.
+            world.there.sign_in(&alice(), "", Basket { items: vec![] }).await.unwrap();
+        } else {
+            world.there.destroy(&id).await.unwrap();
+        }
+        world.link.heal();
+        assert_eq!(world.report().await.why, WhyUnsaved::Ended(why));
+        assert!(world.there.load(&id).await.unwrap().is_none());
+        let late = world.here.update_or_queue(&id, |basket| basket.items.clear()).await;
+        assert!(matches!(late, Err(SessionError::Gone(_))), "{late:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_whose_reply_was_lost_is_made_once() {
+    for more in 0..3 {
+        let backend = Arc::new(MemoryBackend::new(MemoryConfig::default()));
+        let faulty = Faulty::new(backend.clone());
+        let (dir, reports) = (tempfile::tempdir().unwrap(), Reports::default());
+        let store = Store::builder(faulty.clone()).attempts(1).near(near()).build().unwrap();
+        let here = over(&store, journal(&dir), &reports);
+        let id = here.sign_in(&alice(), "", Basket { items: vec![] }).await.unwrap().id;
+        here.load(&id).await.unwrap().unwrap();
+        faulty.fail_next(&[Fault::Cut; 10_000]);
+        // The read passes, the store makes the change, and nothing is heard of it.
+        faulty.fail_after(1, Fault::ReplyLost);
+        for item in 0..=more {
+            assert!(add(&here, &id, item).await.is_queued());
+        }
+        let there: Sessions<Basket> =
+            Sessions::builder(&Store::builder(backend).build().unwrap()).build().unwrap();
+        assert_eq!(items(&there, &id).await.0, [0], "the first was made");
+        let mut expected: Vec<u32> = (0..=more).collect();
+        if more == 0 {
+            there.update(&id, |basket| basket.items.push(9)).await.unwrap();
+            expected.push(9);
+        }
+        faulty.heal();
+        until("all are made", async || items(&there, &id).await.0 == expected).await;
+        until("it is fresh", async || !items(&here, &id).await.1).await;
+        assert_eq!(items(&here, &id).await.0, expected);
+        assert!(reports.lock().unwrap().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_outlives_the_process() {
+    let world = World::new().await;
+    let id = world.seen("alice").await;
+    world.link.cut();
+    assert!(add(&world.here, &id, 1).await.is_queued());
+    let World { here, there, stores, link, reports, dir, server } = world;
+    drop(here);
+    // The file is free as soon as nobody has it.
+    let path = dir.path().join("journal.redb");
+    until("the journal is closed", async || RedbBackend::open(path.as_path()).is_ok()).await;
+    link.heal();
+    let here = over(&store_at(&link).await, journal(&dir), &reports);
+    let world = World { here, there, stores, link, reports, dir, server };
+    world.until_stored(&id, &[0, 1]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_journal_takes_no_more_and_keeps_what_it_has() {
+    let world = World::new().await;
+    for bytes in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let full = journal(&dir);
+        let full = if bytes { full.bytes_max(130) } else { full.sessions_max(1) };
+        let here = over(&world.stores[0], full, &world.reports);
+        let (id, other) = (world.seen("alice").await, world.seen("bob").await);
+        for id in [&id, &other] {
+            here.load(id).await.unwrap().unwrap();
+        }
+        world.link.cut();
+        assert!(add(&here, &id, 1).await.is_queued());
+        let refused = here.update_or_queue(&other, |basket| basket.items.push(1)).await;
+        let Err(SessionError::Store(error)) = refused else { panic!("{refused:?}") };
+        assert_eq!(error.kind(), ErrorKind::Full);
+        assert!(add(&here, &id, 2).await.is_queued(), "there is room for more of the same");
+        world.link.heal();
+        world.until_stored(&id, &[0, 1, 2]).await;
+        assert_eq!(items(&world.there, &other).await.0, [0]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waited_for_too_long_is_not_saved() {
+    let world = World::new().await;
+    let (dir, clock) = (tempfile::tempdir().unwrap(), ManualClock::at_us(1_700_000_000_000_000));
+    let options = Options { clock: clock.clone(), sweep_every: None };
+    let local = RedbBackend::open_with(dir.path().join("journal.redb"), options).unwrap();
+    let config = JournalConfig::new(Arc::new(local)).age_max(Duration::from_secs(60));
+    let here = over(&world.stores[0], config, &world.reports);
+    let id = world.seen("alice").await;
+    here.load(&id).await.unwrap().unwrap();
+    world.link.cut();
+    assert!(add(&here, &id, 1).await.is_queued());
+    clock.advance(Duration::from_secs(61));
+    world.link.heal();
+    let report = world.report().await;
+    assert_eq!((report.why, report.state.unwrap().items), (WhyUnsaved::TooOld, vec![0, 1]));
+    assert_eq!(items(&world.there, &id).await.0, [0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_was_never_seen_here_cannot_wait() {
+    let world = World::new().await;
+    let id = world.there.sign_in(&alice(), "", Basket { items: vec![] }).await.unwrap().id;
+    world.link.cut();
+    let refused = world.here.update_or_queue(&id, |basket| basket.items.push(1)).await;
+    assert!(
+        matches!(&refused, Err(SessionError::Store(error)) if error.is_outage()),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_do_its_work_is_refused() {
+    let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::new(MemoryConfig::default()));
+    let store = Store::builder(backend.clone()).near(near()).build().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let stale = Reads::latest().serve_stale(KEEP);
+    let builder = || Sessions::<Basket>::builder(&store);
+    let file = journal(&dir);
+    let refusals = [
+        (builder().reads(stale).journal(JournalConfig::new(backend)), "outlives its process"),
+        (builder().journal(file.clone()), "serve_stale"),
+        (builder().reads(stale).journal(file.sessions_max(0)), "room for at least one"),
+    ];
+    for (builder, why) in refusals {
+        let error = builder.build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.to_string().contains(why), "{error}");
+    }
+    let without = builder().build().unwrap();
+    let id = without.create(Basket { items: vec![] }).await.unwrap().id;
+    let refused = without.update_or_queue(&id, |basket| basket.items.push(1)).await;
+    let Err(SessionError::Store(error)) = refused else { panic!("{refused:?}") };
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+}
