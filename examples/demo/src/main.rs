@@ -30,7 +30,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), String> {
-    telemetry::log_to_stderr();
+    let _log = telemetry::log_to_stderr();
     let config = Config::from_env()?;
     let address = format!("{}:{}", config.host, config.port);
     let acceptor = TcpListener::bind(&address).into_acceptor().await;

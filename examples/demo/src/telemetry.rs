@@ -1,5 +1,6 @@
 //! Logs of access patterns, never of payloads, and the metrics of them.
 
+use std::io::IsTerminal as _;
 use std::time::Instant;
 
 use metrics::{counter, histogram};
@@ -7,12 +8,18 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use poem::http::Method;
 use poem::{Endpoint, Middleware, PathPattern, Request, Response, Result};
 use tracing::info;
+use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
-/// `RUST_LOG` chooses; stdout belongs to the line that says where the demo listens.
-pub(crate) fn log_to_stderr() {
+/// `RUST_LOG` chooses; stdout belongs to the line that says where the demo listens. Requests do not
+/// wait for whoever reads the log: what it does not keep up with is dropped. What is left is
+/// written when the guard is dropped.
+pub(crate) fn log_to_stderr() -> WorkerGuard {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let (stderr, guard) = tracing_appender::non_blocking(std::io::stderr());
+    let log = tracing_subscriber::fmt().with_env_filter(filter);
+    log.with_ansi(std::io::stderr().is_terminal()).with_writer(stderr).init();
+    guard
 }
 
 pub(crate) fn install_metrics() -> std::result::Result<PrometheusHandle, String> {

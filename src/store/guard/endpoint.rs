@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::time::Instant;
 
 use crate::backend::{Error, ErrorKind, Result};
-use crate::breaker::{Breaker, BreakerConfig, Open, Permit};
+use crate::breaker::{Breaker, BreakerConfig, BreakerState, Open, Permit};
 
 use super::budget::Budget;
 use super::limit::{Limit, Slot};
@@ -62,7 +62,12 @@ pub(super) fn told_of(
 ) -> BreakerConfig {
     breaker.also_on_change(move |change| {
         let to = change.to.name();
-        tracing::warn!(backend, endpoint, to, "the breaker of a server changed");
+        // While a server is out, its breaker opens again after each trial in vain.
+        if change.from == BreakerState::Closed || change.to == BreakerState::Closed {
+            tracing::warn!(backend, endpoint, to, "the breaker of a server changed");
+        } else {
+            tracing::debug!(backend, endpoint, to, "the breaker of a server changed");
+        }
         #[cfg(feature = "metrics")]
         {
             let labels = [("backend", backend.to_owned()), ("endpoint", endpoint.to_string())];

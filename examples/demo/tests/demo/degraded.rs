@@ -20,6 +20,8 @@ const ANSWER_MAX: Duration = Duration::from_millis(2_200 + 1_000);
 /// Two seconds, and what a busy machine adds.
 const RECOVERY_MAX: Duration = Duration::from_secs(3);
 const READERS: usize = 8;
+/// Between two requests of one client: time that the machine has for the others.
+const PAUSE: Duration = Duration::from_millis(100);
 
 struct World {
     redis: RedisServer,
@@ -58,15 +60,17 @@ impl World {
     /// Reads of every user at every replica, until it is over: how long each took.
     fn readers(&self, over: &Arc<AtomicBool>) -> JoinSet<Vec<Duration>> {
         let mut readers = JoinSet::new();
-        for (user, replica) in self.everybody() {
+        for (number, (user, replica)) in (0..).zip(self.everybody()) {
             let (user, over) = (user.at(replica), Arc::clone(over));
             readers.spawn(async move {
+                // They did not all begin at once.
+                tokio::time::sleep(PAUSE / 24 * number).await;
                 let mut took = Vec::new();
                 while !over.load(Ordering::SeqCst) {
                     let started = Instant::now();
                     assert_readable(&user.get("/session").await);
                     took.push(started.elapsed());
-                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    tokio::time::sleep(PAUSE).await;
                 }
                 took
             });
@@ -120,6 +124,7 @@ async fn the_store_goes_away(go: impl Fn(&World), come: impl Fn(&World)) {
     let gone = Instant::now();
     world.claim().await;
     while gone.elapsed() < outage {
+        tokio::time::sleep(PAUSE).await;
         world.claim().await;
     }
     let health = world.replicas[0].client.get("/health").await;

@@ -142,8 +142,8 @@ impl Home {
 
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_steadfast-demo"));
-        command.current_dir(self.dir.path()).env_clear().envs(self.env.iter().cloned());
-        command.env("RUST_LOG", "warn").stdin(Stdio::null()).stderr(Stdio::piped());
+        command.current_dir(self.dir.path()).env_clear().env("RUST_LOG", "warn");
+        command.envs(self.env.iter().cloned()).stdin(Stdio::null()).stderr(Stdio::piped());
         command
     }
 }

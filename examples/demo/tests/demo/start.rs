@@ -1,6 +1,7 @@
 //! Bad settings stop the start with one line that says what to do.
 
 use std::fs;
+use std::time::Duration;
 
 use crate::server::{Home, SECRET};
 
@@ -85,6 +86,18 @@ async fn a_given_secret_makes_tokens_good_at_every_replica_and_metrics_can_be_of
     assert_eq!(user.get("/session").await.status, 200);
     // The token is good there too, but the session is in the other process's memory.
     user.at(&other.client).get("/session").await.problem(401);
+}
+
+/// Found by an outage of half a minute, whose warnings filled the pipe.
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_up_no_request() {
+    let server = Home::new("memory:").env("RUST_LOG", "info").start();
+    // Each writes a line, and a pipe holds 64 KiB.
+    for _ in 0..1_500 {
+        let health = server.client.get("/health");
+        let health = tokio::time::timeout(Duration::from_secs(20), health).await;
+        assert_eq!(health.unwrap().status, 200);
+    }
 }
 
 #[test]
