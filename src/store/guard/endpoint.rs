@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::time::Instant;
 
@@ -15,14 +15,19 @@ pub(super) struct Endpoint {
     budget: Budget,
     limit: Limit,
     used: AtomicBool,
-    pub(super) late: AtomicBool,
+    /// Since when somebody waits for an answer and there was none; 0 if nobody does.
+    silent_since_ns: AtomicU64,
 }
 
 impl Endpoint {
     pub(super) fn new(breaker: BreakerConfig) -> Result<Self> {
-        let breaker = Breaker::new(breaker)?;
-        let (used, late) = (false.into(), false.into());
-        Ok(Self { breaker, budget: Budget::new(), limit: Limit::default(), used, late })
+        Ok(Self {
+            breaker: Breaker::new(breaker)?,
+            budget: Budget::new(),
+            limit: Limit::default(),
+            used: AtomicBool::new(false),
+            silent_since_ns: AtomicU64::new(0),
+        })
     }
 
     pub(super) fn enter(&self, max: usize) -> Result<Slot<'_>> {
@@ -38,8 +43,24 @@ impl Endpoint {
 
     pub(super) fn answered(&self) {
         self.budget.earn();
-        if self.late.load(Ordering::Relaxed) {
-            self.late.store(false, Ordering::Relaxed);
+        if self.silent_since_ns.load(Ordering::Relaxed) != 0 {
+            self.silent_since_ns.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// It did not answer, so nobody needs to wait to find that out.
+    pub(super) fn failed(&self) {
+        self.silent_since_ns.store(1, Ordering::Relaxed);
+    }
+
+    /// Somebody waits from now on: since when they, or others before them, have had no answer.
+    pub(super) fn silent_since_ns(&self, now_ns: u64) -> u64 {
+        match self.silent_since_ns.load(Ordering::Relaxed) {
+            0 => {
+                self.silent_since_ns.store(now_ns, Ordering::Relaxed);
+                now_ns
+            }
+            since => since,
         }
     }
 

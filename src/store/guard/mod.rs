@@ -15,7 +15,6 @@ mod limit;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
@@ -25,6 +24,7 @@ use crate::backend::{
     Backend, BackendInfo, Entry, Error, ErrorKind, Health, Key, Result, Transacted, Write, Written,
 };
 use crate::breaker::Snapshot;
+use crate::nanos::nanos;
 use crate::observe::{Meters, Operation, Outcome};
 use crate::random;
 
@@ -42,6 +42,7 @@ pub(super) struct Guard {
     backend: Arc<dyn Backend>,
     config: GuardConfig,
     endpoints: Box<[Endpoint]>,
+    born: Instant,
     pub(super) meters: Meters,
 }
 
@@ -58,7 +59,7 @@ impl Guard {
         let breaker = |endpoint| told_of(config.breaker(), name, endpoint);
         let endpoints = (0..ENDPOINTS).map(|number| Endpoint::new(breaker(number)));
         let endpoints = endpoints.collect::<Result<_>>()?;
-        Ok(Self { backend, config, endpoints, meters: Meters::new(name) })
+        Ok(Self { backend, config, endpoints, born: Instant::now(), meters: Meters::new(name) })
     }
 
     pub(super) fn info(&self) -> &BackendInfo {
@@ -164,15 +165,11 @@ impl Guard {
         error.is_ambiguous() && self.endpoint(key).pays_for(error)
     }
 
-    /// Whether somebody waits for the key's server for longer than is usual, and it has answered
-    /// nothing since.
-    pub(super) fn is_late(&self, key: &Key) -> bool {
-        self.endpoint(key).late.load(Ordering::Relaxed)
-    }
-
-    /// Somebody does.
-    pub(super) fn found_late(&self, key: &Key) {
-        self.endpoint(key).late.store(true, Ordering::Relaxed);
+    /// Somebody waits for the key's server: for how long nobody has had an answer from it.
+    pub(super) fn silent_for(&self, key: &Key) -> Duration {
+        let now_ns = nanos(self.born.elapsed()).max(1);
+        let since_ns = self.endpoint(key).silent_since_ns(now_ns);
+        Duration::from_nanos(now_ns.saturating_sub(since_ns))
     }
 
     fn endpoint(&self, key: &Key) -> &Endpoint {
@@ -244,6 +241,9 @@ impl Guard {
                 }
                 Err(error) => error,
             };
+            if error.is_outage() {
+                endpoint.failed();
+            }
             let pause = pause_before(attempt);
             let again = left > 0 && *now + pause < deadline && kind.may_repeat_after(&error);
             if !again || !endpoint.pays_for(&error) {

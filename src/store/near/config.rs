@@ -49,6 +49,7 @@ impl NearConfig {
 
     /// How long a read waits for the store where what is kept would
     /// [do](crate::store::Reads::serve_stale). The answer is kept when it comes, for the next one.
+    /// While a server answers nothing, the wait of the first reader counts for all.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;

@@ -43,8 +43,8 @@ use flight::Flights;
 pub(super) use own::OwnWrite;
 use unit::Unit;
 
-/// How long a server that keeps somebody waiting already is waited for by everybody else.
-const PATIENCE_WITH_THE_LATE: Duration = Duration::from_millis(1);
+/// How long a server is waited for that did not answer somebody else.
+const PATIENCE_MIN: Duration = Duration::from_millis(1);
 /// How many answers may wait to be asked for again in the background.
 const REFRESHES_MAX: usize = 256;
 
@@ -180,8 +180,9 @@ impl Near {
     }
 
     /// Asks the store. Where what is kept would do, that is waited for with
-    /// [`patience`](NearConfig::patience), and the question goes on without those who asked it. One
-    /// who waited in vain spares all others the same wait, until the server answers something.
+    /// [`patience`](NearConfig::patience), and the question goes on without those who asked it.
+    /// All who wait for one server share their patience: it begins with the first of them, and
+    /// anew when the server answers something.
     async fn ask(
         self: &Arc<Self>,
         keys: &[Key],
@@ -199,19 +200,12 @@ impl Near {
         };
         let mut flight = pin!(self.join(keys, within));
         if has_other {
-            let patience = if self.guard.is_late(&keys[0]) {
-                self.config.patience.min(PATIENCE_WITH_THE_LATE)
-            } else {
-                self.config.patience
-            };
-            let answer = timeout(patience, &mut flight).await;
+            let left = self.config.patience.saturating_sub(self.guard.silent_for(&keys[0]));
+            let answer = timeout(left.max(PATIENCE_MIN), &mut flight).await;
             // It may have been overtaken meanwhile.
             match (answer, other()) {
                 (Ok(answer), _) => return answer.map(Asked::Answer),
-                (Err(_elapsed), Some(unit)) => {
-                    self.guard.found_late(&keys[0]);
-                    return Ok(Asked::Instead(unit));
-                }
+                (Err(_elapsed), Some(unit)) => return Ok(Asked::Instead(unit)),
                 (Err(_elapsed), None) => {}
             }
         }
