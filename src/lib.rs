@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod breaker;
+mod cleanup;
 mod connect;
 mod fields;
 pub mod idempotency;
@@ -39,6 +40,7 @@ pub use steadfast_redis as redis;
 #[cfg(feature = "sled")]
 pub use steadfast_sled as sled;
 
+pub use cleanup::{Cleanup, CleanupBuilder, LastRun, Removed};
 pub use connect::{Connected, connect};
 pub use idempotency::Idempotency;
 pub use principal::Principal;

@@ -90,6 +90,7 @@ impl Meters {
             }
         };
         let gauge = |name: &'static str| metrics::gauge!(name, "backend" => backend);
+        set(gauge("steadfast_store_entries"), health.entries);
         set(gauge("steadfast_store_used_bytes"), health.used_bytes);
         set(gauge("steadfast_store_limit_bytes"), health.limit_bytes);
         set(gauge("steadfast_store_evicted"), health.evicted);

@@ -9,16 +9,20 @@
 //! | `steadfast_breaker_transitions_total` | `backend`, `endpoint`, `to` | changes of a breaker's state: `closed`, `open`, `half-open` |
 //! | `steadfast_breaker_state` | `backend`, `endpoint` | 0 closed, 1 half-open, 2 open |
 //! | `steadfast_near_reads_total` | `backend`, `result` | reads through the near cache: `hit`, `miss`, `refreshing`, `stale` |
+//! | `steadfast_cleanup_duration_seconds` | `backend`, `outcome` | a histogram of the runs of a [`Cleanup`](crate::Cleanup): `ok` or `error` |
+//! | `steadfast_cleanup_removed_total` | `backend`, `what` | what it removed: `expired` entries, and `listed` sessions |
 //! | `steadfast_journal_sessions`, `_bytes` | `backend` | what waits in a session journal |
 //! | `steadfast_journal_total` | `backend`, `result` | changes that waited, or were to: `queued`, `full`; in the end `saved`, or not: `conflict`, `ended`, `too_old` |
-//! | `steadfast_store_used_bytes`, `_limit_bytes`, `_evicted`, `_expired` | `backend` | what the store said at the last [`check`](crate::Store::check) |
+//! | `steadfast_store_entries`, `_used_bytes`, `_limit_bytes`, `_evicted`, `_expired` | `backend` | what the store said at the last [`check`](crate::Store::check) |
 //!
 //! Install the recorder before the store is built: it holds on to the one that is there.
 
 mod calls;
+mod cleanup;
 mod journal;
 mod meters;
 
 pub(crate) use calls::{Operation, Outcome};
+pub(crate) use cleanup::CleanupMeters;
 pub(crate) use journal::{JournalMeters, Replay};
 pub(crate) use meters::{Meters, NearRead};

@@ -63,6 +63,7 @@ mod roster;
 mod rotate;
 mod sessions;
 mod sign_in;
+mod sweep;
 mod user;
 
 pub use attributes::{Attribute, Attributes};

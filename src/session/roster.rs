@@ -20,7 +20,7 @@ pub(super) struct Roster {
     user_entry: Option<Entry>,
     pub(super) list_key: Key,
     pub(super) list: DeviceList,
-    list_entry: Option<Entry>,
+    pub(super) list_entry: Option<Entry>,
     /// Listed sessions that are over without having been ended.
     pub(super) over: Vec<DeviceRecord>,
 }

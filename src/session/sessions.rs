@@ -296,10 +296,10 @@ impl Opened<Live> {
     }
 }
 
-const KIND: &str = "session";
+pub(super) const KIND: &str = "session";
 /// The names of a principal's records; no digest is this short.
 const USER: &str = "user";
-const DEVICES: &str = "devices";
+pub(super) const DEVICES: &str = "devices";
 
 impl<T> Clone for Sessions<T> {
     fn clone(&self) -> Self {

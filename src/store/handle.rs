@@ -1,4 +1,5 @@
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -6,8 +7,8 @@ use tokio::sync::Mutex;
 
 use crate::State;
 use crate::backend::{
-    BackendInfo, Entry, Error, ErrorKind, Group, Health, Key, Namespace, Result, Transacted, Write,
-    Written,
+    BackendInfo, Cursor, Entry, Error, ErrorKind, Group, Health, Key, Namespace, Result,
+    ScanRequest, Transacted, Write, Written,
 };
 use crate::breaker::Snapshot;
 use crate::connect::Connected;
@@ -243,6 +244,30 @@ impl Store {
         self.0.guard.breakers().collect()
     }
 
+    /// Removes entries whose time is over, and tells how many; none where the store does that by
+    /// itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`Backend::sweep`](crate::backend::Backend::sweep).
+    pub async fn sweep(&self) -> Result<usize> {
+        self.0.guard.sweep().await
+    }
+
+    /// The keys of a kind, one page after the other; none where the store does not list them.
+    pub(crate) async fn own_keys(
+        &self,
+        kind: &str,
+        after: Option<Cursor>,
+    ) -> Result<(Vec<Key>, Option<Cursor>)> {
+        if !self.info().capabilities.scan {
+            return Ok((Vec::new(), None));
+        }
+        let (namespace, limit) = (self.own_namespace(kind)?, PAGE_LEN);
+        let page = self.0.guard.scan(ScanRequest { namespace, after, limit }).await?;
+        Ok((page.keys, page.next))
+    }
+
     /// Finishes what was accepted and refuses new calls, on every clone.
     ///
     /// # Errors
@@ -272,5 +297,7 @@ impl fmt::Debug for Store {
     }
 }
 
+/// How many keys are listed at once.
+const PAGE_LEN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 /// The kinds of records that the library keeps itself.
 const OWN_KINDS: [&str; 4] = ["idempotency", "journal", "revocation", "session"];

@@ -93,6 +93,10 @@ impl Backend for Restarts {
         self.now().scan(request).await
     }
 
+    async fn sweep(&self) -> Result<usize> {
+        self.now().sweep().await
+    }
+
     async fn watch(&self, namespace: &Namespace, watcher: Arc<dyn Watcher>) -> Result<Watch> {
         self.now().watch(namespace, watcher).await
     }

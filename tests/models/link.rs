@@ -127,6 +127,10 @@ impl Backend for Link {
         self.trip(false, self.store.scan(request)).await
     }
 
+    async fn sweep(&self) -> Result<usize> {
+        self.trip(false, self.store.sweep()).await
+    }
+
     async fn watch(&self, namespace: &Namespace, watcher: Arc<dyn Watcher>) -> Result<Watch> {
         self.store.watch(namespace, watcher).await
     }

@@ -159,6 +159,10 @@ impl Backend for Alone {
         self.inner.scan(request).await
     }
 
+    async fn sweep(&self) -> Result<usize> {
+        self.inner.sweep().await
+    }
+
     async fn watch(&self, namespace: &Namespace, watcher: Arc<dyn Watcher>) -> Result<Watch> {
         self.inner.watch(namespace, watcher).await
     }

@@ -124,6 +124,10 @@ impl Backend for Faulty {
         self.pass(self.inner.scan(request)).await
     }
 
+    async fn sweep(&self) -> Result<usize> {
+        self.pass(self.inner.sweep()).await
+    }
+
     async fn watch(&self, namespace: &Namespace, watcher: Arc<dyn Watcher>) -> Result<Watch> {
         self.inner.watch(namespace, watcher).await
     }

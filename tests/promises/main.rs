@@ -11,6 +11,7 @@ mod alone;
 mod fault;
 mod world;
 
+mod cleanup;
 mod guarded;
 #[cfg(feature = "redis")]
 mod journal;

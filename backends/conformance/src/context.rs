@@ -17,13 +17,12 @@ pub(crate) struct Context {
     pub(crate) namespace: Namespace,
     pub(crate) settings: Arc<Settings>,
     pub(crate) place: Place,
-    pub(crate) sweep: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl Context {
     pub(crate) async fn open(place: Place, settings: Arc<Settings>) -> Outcome<Self> {
-        let Subject { backend, sweep } = (settings.open)(place.clone()).await?;
-        Ok(Self { backend, namespace: random_namespace()?, settings, place, sweep })
+        let Subject { backend } = (settings.open)(place.clone()).await?;
+        Ok(Self { backend, namespace: random_namespace()?, settings, place })
     }
 
     /// Closes the backend and opens it again at the same place, by a clock that shows `now_us`.
@@ -32,11 +31,9 @@ impl Context {
         self.place.clock = ManualClock::at_us(now_us);
         let closed = Arc::clone(&self.backend);
         // The old handles must be gone before the files are opened again.
-        self.sweep = Arc::new(|| {});
         self.backend = Arc::new(crate::ModelBackend::with_clock(self.place.clock.clone()));
         drop(closed);
-        let Subject { backend, sweep } = (self.settings.open)(self.place.clone()).await?;
-        (self.backend, self.sweep) = (backend, sweep);
+        self.backend = (self.settings.open)(self.place.clone()).await?.backend;
         Ok(())
     }
 

@@ -40,8 +40,7 @@
 //! ```
 //!
 //! A client of a server, whose time the suite cannot move, adds [`Suite::on_real_time`], and
-//! [`Suite::hiding`] with the password that must never be shown. A backend with a sweeper of its
-//! own offers it to the suite through [`Subject::sweeping`].
+//! [`Suite::hiding`] with the password that must never be shown.
 //!
 //! # How it runs
 //!

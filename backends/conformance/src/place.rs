@@ -26,26 +26,16 @@ pub struct Place {
 /// use steadfast_conformance::{ModelBackend, Subject};
 ///
 /// let plain = Subject::from(ModelBackend::with_clock(ManualClock::at_us(1)));
-///
-/// let backend = Arc::new(ModelBackend::with_clock(ManualClock::at_us(1)));
-/// let swept = Subject::new(backend.clone()).sweeping(move || drop(backend.clone()));
+/// let shared = Subject::new(Arc::new(ModelBackend::with_clock(ManualClock::at_us(1))));
 /// ```
 pub struct Subject {
     pub(crate) backend: Arc<dyn Backend>,
-    pub(crate) sweep: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl Subject {
     /// A backend that is shared with the harness.
     pub fn new(backend: Arc<dyn Backend>) -> Self {
-        Self { backend, sweep: Arc::new(|| {}) }
-    }
-
-    /// Lets the suite remove expired entries at moments of its choice.
-    #[must_use]
-    pub fn sweeping(mut self, sweep: impl Fn() + Send + Sync + 'static) -> Self {
-        self.sweep = Arc::new(sweep);
-        self
+        Self { backend }
     }
 }
 

@@ -100,6 +100,14 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a cursor it did not make.
     async fn scan(&self, request: ScanRequest) -> Result<ScanPage>;
 
+    /// Removes entries whose time is over, and tells how many; none where the store does that by
+    /// itself. No read shows them either way: this gives their room back.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Backend::write).
+    async fn sweep(&self) -> Result<usize>;
+
     /// Tells the watcher what changes in a namespace and below it, whoever changes it, from when
     /// this returns until the [`Watch`] is dropped.
     ///
@@ -131,6 +139,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
 pub struct Health {
     /// How long the round trip took.
     pub latency: Duration,
+    /// How many entries the store holds, where it can tell at once; some of them may be over.
+    pub entries: Option<u64>,
     /// How many bytes the store holds, where it can tell: in memory, or in its file.
     pub used_bytes: Option<u64>,
     /// How many bytes it may hold, where there is a bound.

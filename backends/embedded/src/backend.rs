@@ -29,7 +29,7 @@ const DROP_WAIT: Duration = Duration::from_secs(5);
 ///   acknowledged write has the durability that the engine declares.
 /// * Reads run on the blocking threads of the current Tokio runtime; without one, on the caller's.
 /// * Expired entries are never served; they are removed once a second in small pieces, or by
-///   [`sweep`](Embedded::sweep).
+///   [`sweep`](Backend::sweep).
 /// * Dropping it finishes what was accepted and releases the file, for which it waits up to five
 ///   seconds. [`close`](Backend::close) does the same without blocking, and reports errors.
 pub struct Embedded<E: Engine> {
@@ -55,7 +55,7 @@ pub struct Embedded<E: Engine> {
 pub struct Options<C = SystemClock> {
     /// Where the time comes from.
     pub clock: C,
-    /// How often expired entries are removed; `None`: only by [`Embedded::sweep`].
+    /// How often expired entries are removed; `None`: only by [`Backend::sweep`].
     pub sweep_every: Option<Duration>,
 }
 
@@ -102,23 +102,6 @@ impl<E: Engine> Embedded<E> {
         let ended = spawn(writer)?;
         let closing = AtomicBool::new(false);
         Ok(Self { info: E::INFO, engine, clock, closing, queue: Some(queue), ended })
-    }
-
-    /// Removes what has expired by now and returns how many entries that were. Others may write
-    /// meanwhile.
-    ///
-    /// # Errors
-    ///
-    /// As [`write`](Backend::write).
-    pub async fn sweep(&self) -> Result<usize> {
-        let mut removed = 0;
-        loop {
-            let swept = self.job("sweep", Job::Sweep).await?;
-            removed += swept.removed;
-            if !swept.more {
-                return Ok(removed);
-            }
-        }
     }
 
     /// Hands a job to the writer thread.
@@ -268,6 +251,18 @@ impl<E: Engine> Backend for Embedded<E> {
         self.read("scan", move |engine, clock| read::scan(engine, &request, clock)).await
     }
 
+    /// Others may write meanwhile.
+    async fn sweep(&self) -> Result<usize> {
+        let mut removed = 0;
+        loop {
+            let swept = self.job("sweep", Job::Sweep).await?;
+            removed += swept.removed;
+            if !swept.more {
+                return Ok(removed);
+            }
+        }
+    }
+
     async fn watch(&self, _namespace: &Namespace, _watcher: Arc<dyn Watcher>) -> Result<Watch> {
         Err(Error::unwatched().at(self.info.name, "watch"))
     }
@@ -276,8 +271,9 @@ impl<E: Engine> Backend for Embedded<E> {
         let started = Instant::now();
         self.job("check", Job::Check).await?;
         let latency = started.elapsed();
-        let used_bytes = self.read("check", |engine, _| engine.size_bytes()).await?;
-        Ok(Health { latency, used_bytes: Some(used_bytes), ..Health::default() })
+        let size = |engine: &E, _: &_| Ok((engine.len(Table::Data)?, engine.size_bytes()?));
+        let (entries, used_bytes) = self.read("check", size).await?;
+        Ok(Health { latency, entries, used_bytes: Some(used_bytes), ..Health::default() })
     }
 
     async fn close(&self) -> Result<()> {

@@ -49,6 +49,13 @@ pub trait Engine: Debug + Send + Sync + Sized + 'static {
     /// were, it says [`Fault::lost`]: the handle is opened again and the file tells.
     fn commit(&self, ops: Vec<Op>) -> Result<(), Fault>;
 
+    /// How many keys a table has; `None` if that cannot be told without counting.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Engine::read).
+    fn len(&self, table: Table) -> Result<Option<u64>, Fault>;
+
     /// How many bytes the files have.
     ///
     /// # Errors

@@ -232,6 +232,11 @@ impl Backend for MemcachedBackend {
         refused.map_err(|error| error.at(NAME, "scan"))
     }
 
+    /// The servers do that themselves.
+    async fn sweep(&self) -> Result<usize> {
+        self.begin().map(|_| 0).map_err(|error| error.at(NAME, "sweep"))
+    }
+
     async fn watch(&self, _namespace: &Namespace, _watcher: Arc<dyn Watcher>) -> Result<Watch> {
         let refused = self.begin().and_then(|_| Err(Error::unwatched()));
         refused.map_err(|error| error.at(NAME, "watch"))

@@ -35,6 +35,7 @@ pub(crate) fn sum(states: &[State], latency: Duration) -> Health {
     };
     Health {
         latency,
+        entries: total(&["curr_items"]),
         used_bytes: total(&["bytes"]),
         limit_bytes: total(&["limit_maxbytes"]),
         evicted: total(&["evictions"]),

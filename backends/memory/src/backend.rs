@@ -65,12 +65,6 @@ impl MemoryBackend {
         let info = BackendInfo { name: NAME, capabilities: capabilities(limit_bytes) };
         Self { info, limit_bytes, _sweeper: Sweeper::start(&store), store }
     }
-
-    /// Removes expired entries from memory now. A thread does the same about twice a second; no
-    /// read ever sees them, removed or not.
-    pub fn sweep(&self) {
-        self.store.sweep();
-    }
 }
 
 fn capabilities(limit_bytes: u64) -> Capabilities {
@@ -139,6 +133,10 @@ impl Backend for MemoryBackend {
         self.store.scan(&request).map_err(|error| error.at(NAME, "scan"))
     }
 
+    async fn sweep(&self) -> Result<usize> {
+        self.store.sweep().map_err(|error| error.at(NAME, "sweep"))
+    }
+
     async fn watch(&self, _namespace: &Namespace, _watcher: Arc<dyn Watcher>) -> Result<Watch> {
         Err(Error::unwatched().at(NAME, "watch"))
     }
@@ -146,8 +144,9 @@ impl Backend for MemoryBackend {
     async fn check(&self) -> Result<Health> {
         let started = Instant::now();
         self.store.ensure_open().map_err(|error| error.at(NAME, "check"))?;
-        let (used_bytes, evicted) = self.store.usage();
+        let (entries, used_bytes, evicted) = self.store.usage();
         Ok(Health {
+            entries: Some(entries),
             latency: started.elapsed(),
             used_bytes: Some(used_bytes),
             limit_bytes: Some(self.limit_bytes),

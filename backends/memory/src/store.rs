@@ -154,21 +154,25 @@ impl Store {
         })
     }
 
-    /// Removes what is dead by now.
-    pub(crate) fn sweep(&self) {
-        while let Ok(mut writers) = self.lock() {
+    /// Removes what is dead by now, and tells how many entries that were.
+    pub(crate) fn sweep(&self) -> Result<usize> {
+        let mut removed = 0;
+        loop {
             // Others may write between two batches.
-            if !self.remove_expired(&mut writers, SWEEP_BATCH_LEN) {
-                break;
+            let batch = self.remove_expired(&mut *self.lock()?, SWEEP_BATCH_LEN);
+            removed += batch;
+            if batch < SWEEP_BATCH_LEN {
+                self.cache.run_pending_tasks();
+                return Ok(removed);
             }
         }
-        self.cache.run_pending_tasks();
     }
 
-    /// The bytes held, and how many live entries were dropped so far.
-    pub(crate) fn usage(&self) -> (u64, u64) {
+    /// The entries and bytes held, and how many live entries were dropped so far.
+    pub(crate) fn usage(&self) -> (u64, u64, u64) {
         self.cache.run_pending_tasks();
-        (self.cache.weighted_size(), self.dropped.count.load(Ordering::Relaxed))
+        let dropped = self.dropped.count.load(Ordering::Relaxed);
+        (self.cache.entry_count(), self.cache.weighted_size(), dropped)
     }
 
     /// Refuses all later calls and lets go of the data.
@@ -249,13 +253,13 @@ impl Store {
     }
 
     /// Removes up to `len_max` dead records; true if there may be more.
-    fn remove_expired(&self, writers: &mut Writers, len_max: usize) -> bool {
+    fn remove_expired(&self, writers: &mut Writers, len_max: usize) -> usize {
         let now_us = self.clock.now_us();
-        for _ in 0..len_max {
-            let Some(key) = writers.index.pop_expired(now_us) else { return false };
+        for removed in 0..len_max {
+            let Some(key) = writers.index.pop_expired(now_us) else { return removed };
             self.cache.invalidate(&key);
         }
-        true
+        len_max
     }
 }
 

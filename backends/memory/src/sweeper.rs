@@ -30,6 +30,5 @@ impl Sweeper {
 /// False once there is nothing left to sweep, ever.
 fn sweep(store: &Weak<Store>) -> bool {
     let Some(store) = store.upgrade() else { return false };
-    store.sweep();
-    !store.is_closed()
+    store.sweep().is_ok()
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use redb::backends::FileBackend;
 use redb::{
-    Builder, Database, Error, ReadOnlyTable, ReadTransaction, ReadableDatabase, StorageBackend,
-    TableDefinition, TableError, TableHandle,
+    Builder, Database, Error, ReadOnlyTable, ReadTransaction, ReadableDatabase,
+    ReadableTableMetadata, StorageBackend, TableDefinition, TableError, TableHandle,
 };
 use steadfast_backend::{BackendInfo, Bytes, Capabilities, Durability, ErrorKind, Transactions};
 use steadfast_embedded::{
@@ -113,6 +113,14 @@ impl Engine for RedbEngine {
                 }
             }
             Ok(changes.commit()?)
+        })
+    }
+
+    fn len(&self, table: Table) -> Result<Option<u64>, Fault> {
+        self.with(|database| {
+            let snapshot = database.begin_read()?;
+            let table = open_table(&snapshot, table)?;
+            Ok(Some(table.map_or(Ok(0), |table| table.len())?))
         })
     }
 

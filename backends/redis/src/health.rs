@@ -1,5 +1,6 @@
 //! What a server tells about itself.
 
+use redis::{FromRedisValue, Value};
 use steadfast_backend::{ErrorKind, Health, Replication};
 
 use crate::config::{Acknowledged, Address};
@@ -10,6 +11,7 @@ use crate::error::{Fault, nonsense, sound};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Report {
     pub(crate) is_primary: bool,
+    pub(crate) entries: u64,
     pub(crate) used_bytes: u64,
     /// 0: no bound.
     pub(crate) limit_bytes: u64,
@@ -21,6 +23,10 @@ pub(crate) struct Report {
     pub(crate) lag_bytes: Option<u64>,
 }
 
+fn take<T: FromRedisValue>(answer: Value) -> Result<T, Fault> {
+    redis::from_redis_value(sound(answer)?).map_err(|_of_another_type| nonsense())
+}
+
 impl Report {
     /// One trip.
     pub(crate) async fn of(endpoint: &Endpoint) -> Result<Self, Fault> {
@@ -29,14 +35,11 @@ impl Report {
         for section in ["memory", "stats", "replication"] {
             questions.cmd("INFO").arg(section);
         }
-        let answers = endpoint.ask_all(&questions).await?;
-        let mut text = String::new();
-        for answer in answers {
-            let part: String =
-                redis::from_redis_value(sound(answer)?).map_err(|_not_text| nonsense())?;
-            text.push_str(&part);
-        }
-        Ok(Self::read(&text))
+        questions.cmd("DBSIZE");
+        let mut answers = endpoint.ask_all(&questions).await?;
+        let entries = take(answers.pop().ok_or_else(nonsense)?)?;
+        let text = answers.into_iter().map(take::<String>).collect::<Result<String, _>>()?;
+        Ok(Self { entries, ..Self::read(&text) })
     }
 
     fn read(text: &str) -> Self {
@@ -110,6 +113,7 @@ impl Report {
             reports.iter().flat_map(|report| report.warnings(durability)).collect();
         warnings.dedup();
         Ok(Health {
+            entries: Some(sum(|report| report.entries)),
             used_bytes: Some(sum(|report| report.used_bytes)),
             limit_bytes: bounded.then(|| sum(|report| report.limit_bytes)),
             evicted: Some(sum(|report| report.evicted)),

@@ -121,6 +121,10 @@ impl Engine for SledEngine {
         Ok(())
     }
 
+    fn len(&self, _table: Table) -> Result<Option<u64>, Fault> {
+        Ok(None)
+    }
+
     fn size_bytes(&self) -> Result<u64, Fault> {
         self.with(Db::size_on_disk)
     }

@@ -21,7 +21,8 @@ use futures_util::future::try_join_all;
 use tokio::time::{Instant, sleep};
 
 use crate::backend::{
-    Backend, BackendInfo, Entry, Error, ErrorKind, Health, Key, Result, Transacted, Write, Written,
+    Backend, BackendInfo, Entry, Error, ErrorKind, Health, Key, Result, ScanPage, ScanRequest,
+    Transacted, Write, Written,
 };
 use crate::breaker::Snapshot;
 use crate::nanos::nanos;
@@ -147,6 +148,16 @@ impl Guard {
         let health = self.backend.check().await?;
         self.meters.health(&health);
         Ok(health)
+    }
+
+    /// In the background, so past the breakers and without a deadline.
+    pub(super) async fn sweep(&self) -> Result<usize> {
+        self.backend.sweep().await
+    }
+
+    /// As [`sweep`](Self::sweep).
+    pub(super) async fn scan(&self, request: ScanRequest) -> Result<ScanPage> {
+        self.backend.scan(request).await
     }
 
     pub(super) async fn close(&self) -> Result<()> {

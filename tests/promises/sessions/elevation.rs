@@ -185,6 +185,10 @@ impl Backend for Grouped {
         self.0.scan(request).await
     }
 
+    async fn sweep(&self) -> Result<usize> {
+        self.0.sweep().await
+    }
+
     async fn watch(&self, namespace: &Namespace, watcher: Arc<dyn Watcher>) -> Result<Watch> {
         self.0.watch(namespace, watcher).await
     }

@@ -15,6 +15,7 @@ cases!("close":
     writes_after_it_are_closed,
     transactions_after_it_are_closed [Transactions],
     scans_after_it_are_closed [Scan],
+    a_sweep_after_it_is_closed,
     a_check_after_it_is_closed,
     get_ready_after_it_knows_nothing,
     every_write_before_or_during_it_gets_an_answer,
@@ -74,6 +75,11 @@ async fn scans_after_it_are_closed(context: &mut Context) -> Outcome {
     let namespace = context.namespace.clone();
     let request = ScanRequest { namespace, after: None, limit: NonZeroUsize::MIN };
     ensure_kind(context.backend.scan(request).await, ErrorKind::Closed, "scan")
+}
+
+async fn a_sweep_after_it_is_closed(context: &mut Context) -> Outcome {
+    context.backend.close().await?;
+    ensure_kind(context.backend.sweep().await, ErrorKind::Closed, "sweep")
 }
 
 async fn a_check_after_it_is_closed(context: &mut Context) -> Outcome {

@@ -34,13 +34,13 @@ const TICK: Duration = Duration::from_micros(1);
 /// Lets time pass to just before a deadline and just after it; the entry must go in between.
 async fn expires_after(context: &Context, key: &Key, left: Duration) -> Outcome {
     context.pass(left.saturating_sub(TICK)).await;
-    (context.sweep)();
+    context.backend.sweep().await?;
     ensure!(context.get(key).await?.is_some(), "of {left:?}, it was gone 1 us early");
     // The backend may declare that it rounds deadlines up to a step.
     context.pass(TICK + context.can().ttl_step).await;
     ensure_eq!(context.get(key).await?, None, "get after {left:?} and the declared step");
     ensure_eq!(context.backend.get_ready(key).flatten(), None, "get_ready after {left:?}");
-    (context.sweep)();
+    context.backend.sweep().await?;
     ensure_eq!(context.get(key).await?, None, "get after {left:?} and a sweep");
     Ok(())
 }
@@ -89,7 +89,7 @@ async fn an_entry_without_one_stays(context: &mut Context) -> Outcome {
     let key = context.key("k")?;
     context.put(Write::put(key.clone(), "v")).await?;
     context.pass(Ttl::MAX.as_duration() * 2).await;
-    (context.sweep)();
+    context.backend.sweep().await?;
     ensure!(context.get(&key).await?.is_some(), "an entry without a TTL was gone after 20 years");
     Ok(())
 }
@@ -119,7 +119,7 @@ async fn a_touch_removes(context: &mut Context) -> Outcome {
     let entry = present(context.get(&key).await?, "after a touch")?;
     ensure_eq!(entry.left, None, "time left after the deadline was removed");
     context.pass(Ttl::MAX.as_duration()).await;
-    (context.sweep)();
+    context.backend.sweep().await?;
     ensure!(context.get(&key).await?.is_some(), "gone, although its deadline was removed");
     Ok(())
 }
@@ -145,7 +145,7 @@ async fn a_put_without_one_removes_the_deadline(context: &mut Context) -> Outcom
     let entry = present(context.get(&key).await?, "after a put")?;
     ensure_eq!(entry.left, None, "time left after a put without a TTL");
     context.pass(Duration::from_secs(10)).await;
-    (context.sweep)();
+    context.backend.sweep().await?;
     ensure_eq!(context.text(&key).await?.as_deref(), Some("w"), "after the old deadline");
     Ok(())
 }
@@ -166,7 +166,7 @@ async fn a_delete_forgets_the_deadline(context: &mut Context) -> Outcome {
     applied(context.write(Write::delete(key.clone())).await?)?;
     context.put(Write::put(key.clone(), "w")).await?;
     context.pass(Duration::from_secs(2)).await;
-    (context.sweep)();
+    context.backend.sweep().await?;
     ensure_eq!(context.text(&key).await?.as_deref(), Some("w"), "after the deleted one's deadline");
     Ok(())
 }
@@ -179,7 +179,7 @@ async fn a_sweep_removes_no_live_entry(context: &mut Context) -> Outcome {
         context.put(put.expiring(ttl_ms(millis)?)).await?;
     }
     context.pass(Duration::from_secs(2) + context.can().ttl_step).await;
-    (context.sweep)();
+    context.backend.sweep().await?;
     for (number, key) in keys.iter().enumerate() {
         let found = context.get(key).await?.is_some();
         ensure_eq!(found, number % 2 == 1, "whether number {number} is there after the sweep");

@@ -64,7 +64,7 @@ async fn they_increase_across_expiry(context: &mut Context) -> Outcome {
         }
         applied(context.write(Write::touch(key.clone(), Some(ttl_ms(1)?))).await?)?;
         context.pass(context.can().ttl_step + Duration::from_millis(1)).await;
-        (context.sweep)();
+        context.backend.sweep().await?;
         ensure_eq!(context.get(&key).await?, None, "an expired entry");
     }
     Ok(())

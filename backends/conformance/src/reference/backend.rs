@@ -185,6 +185,11 @@ impl Backend for ModelBackend {
         Ok(ScanPage { keys, next })
     }
 
+    /// Nothing is kept for longer than it lives.
+    async fn sweep(&self) -> Result<usize> {
+        self.open("sweep").map(|_| 0)
+    }
+
     async fn watch(&self, _namespace: &Namespace, _watcher: Arc<dyn Watcher>) -> Result<Watch> {
         Err(Error::unwatched())
     }

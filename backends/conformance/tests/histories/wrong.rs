@@ -272,6 +272,10 @@ impl Backend for Wrong {
         self.inner().scan(request).await
     }
 
+    async fn sweep(&self) -> Result<usize> {
+        self.inner().sweep().await
+    }
+
     async fn watch(&self, _namespace: &Namespace, _watcher: Arc<dyn Watcher>) -> Result<Watch> {
         Err(Error::unwatched())
     }

@@ -60,7 +60,7 @@ fn suite(fault: Fault, real_time: bool, declare: Declare) -> Suite {
                 mutant.reopen_wrongly(&before).await?;
             }
             opened.lock().unwrap().insert(place.dir, Arc::clone(&mutant));
-            Ok(Subject::new(mutant.clone()).sweeping(move || mutant.sweep_wrongly()))
+            Ok(Subject::new(mutant))
         }
     });
     let suite = suite.with_fixed_model(1, 2_000);

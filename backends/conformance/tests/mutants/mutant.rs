@@ -86,12 +86,6 @@ impl Mutant {
         Ok(())
     }
 
-    pub(crate) fn sweep_wrongly(&self) {
-        if self.is(Fault::SweepsTheLiving) {
-            self.notes().swept = true;
-        }
-    }
-
     pub(crate) fn is(&self, fault: Fault) -> bool {
         self.fault == fault
     }
@@ -309,6 +303,16 @@ impl Backend for Mutant {
     async fn scan(&self, request: ScanRequest) -> Result<ScanPage> {
         let _step = self.step().await?;
         self.scan_wrongly(request).await
+    }
+
+    async fn sweep(&self) -> Result<usize> {
+        if self.is(Fault::SweepsTheLiving) {
+            self.notes().swept = true;
+        }
+        match self.inner.sweep().await {
+            Err(_) if self.is(Fault::AnswersAfterClose) => Ok(0),
+            swept => swept,
+        }
     }
 
     async fn watch(&self, namespace: &Namespace, watcher: Arc<dyn Watcher>) -> Result<Watch> {

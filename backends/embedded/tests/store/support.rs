@@ -157,6 +157,10 @@ impl Engine for MapEngine {
         }
     }
 
+    fn len(&self, _table: Table) -> Result<Option<u64>, Fault> {
+        Ok(None)
+    }
+
     fn size_bytes(&self) -> Result<u64, Fault> {
         Ok(0)
     }

@@ -40,15 +40,15 @@ fn expired_values_do_not_linger_in_memory() {
         let write = Write::put(key(number), value.clone()).expiring(second());
         assert!(store.write(write).unwrap().is_applied());
     }
-    store.sweep();
+    assert_eq!(store.sweep().unwrap(), 0);
     assert_eq!(index_lens(&store), (3_000, 3_000));
-    assert!(store.usage().0 > 3_000_000);
+    assert!(store.usage().1 > 3_000_000);
     assert!(!value.is_unique());
 
     clock.advance(Duration::from_secs(1));
-    store.sweep();
+    assert_eq!(store.sweep().unwrap(), 3_000);
     assert_eq!(index_lens(&store), (0, 0));
-    assert_eq!(store.usage(), (0, 0), "an expired entry is not an evicted one");
+    assert_eq!(store.usage(), (0, 0, 0), "an expired entry is not an evicted one");
 }
 
 #[test]
@@ -71,10 +71,10 @@ fn a_touched_entry_is_swept_at_its_new_deadline_only() {
     clock.advance(Duration::from_millis(500));
     assert!(store.write(Write::touch(key(1), Some(second()))).unwrap().is_applied());
     clock.advance(Duration::from_millis(999));
-    store.sweep();
+    assert_eq!(store.sweep().unwrap(), 0);
     assert!(store.get(&key(1)).unwrap().is_some());
     clock.advance(Duration::from_millis(1));
-    store.sweep();
+    assert_eq!(store.sweep().unwrap(), 1);
     assert_eq!(index_lens(&store), (0, 0));
 }
 
@@ -86,7 +86,7 @@ fn a_full_store_drops_the_oldest_and_never_the_newest() {
         assert!(store.write(put(number, 10_000)).unwrap().is_applied());
         assert!(store.get(&key(number)).unwrap().is_some(), "{number} was just written");
     }
-    let (used_bytes, evicted) = store.usage();
+    let (_entries, used_bytes, evicted) = store.usage();
     assert!(used_bytes <= limit_bytes, "{used_bytes}");
     let (kept, _) = index_lens(&store);
     assert_eq!(kept as u64 + evicted, 5_000, "dropped keys leave the index");

@@ -17,7 +17,6 @@ use crate::reference::Model;
 /// Runs operations on a backend and says where it differs from the model.
 pub(super) struct Checker {
     backend: Arc<dyn Backend>,
-    sweep: Arc<dyn Fn() + Send + Sync>,
     clock: ManualClock,
     real_time: bool,
     namespace: Namespace,
@@ -41,7 +40,6 @@ impl Checker {
         };
         Self {
             backend: Arc::clone(&context.backend),
-            sweep: Arc::clone(&context.sweep),
             clock: context.place.clock.clone(),
             real_time,
             namespace: context.namespace.clone(),
@@ -94,7 +92,7 @@ impl Run<'_> {
             Operation::GetMany(keys) => self.read(keys).await,
             Operation::Scan => self.scan().await,
             Operation::Sweep => {
-                (self.checker.sweep)();
+                self.checker.backend.sweep().await?;
                 Ok(())
             }
             Operation::Transact(changes) => self.transact(changes).await,

@@ -30,10 +30,12 @@ mutants! {
         "cancellation::a_transaction_dropped_at_every_await",
     ];
     answers_after_close: AnswersAfterClose, plain => [
+        "close::a_sweep_after_it_is_closed",
         "close::reads_after_it_are_closed",
     ];
     close_fails_the_second_time: CloseFailsTheSecondTime, plain => [
         "close::a_check_after_it_is_closed",
+        "close::a_sweep_after_it_is_closed",
         "close::acknowledged_writes_are_there_afterwards",
         "close::closing_twice_is_fine",
         "close::every_write_before_or_during_it_gets_an_answer",
