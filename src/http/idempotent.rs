@@ -1,11 +1,12 @@
 use std::sync::Arc;
 
-use poem::http::header::HeaderName;
-use poem::http::{Method, StatusCode};
+use poem::http::{HeaderName, HeaderValue, Method, StatusCode};
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
+use tracing::warn;
 
 use crate::backend::{Clock, Error, ErrorKind};
 use crate::idempotency::{Begin, Scope, detached};
+use crate::observe::Claimed;
 use crate::session::SessionId;
 use crate::{Idempotency, Principal};
 
@@ -36,7 +37,7 @@ use super::{Problem, StoredResponse, unknown};
 /// | a former run failed and may not run again | its answer, with the member `"outcome": "unknown"` |
 /// | a former run died and may not run again | 409, outcome unknown |
 /// | the key is older than what is remembered, where [asked for](Self::refuse_old_keys) | 412 |
-/// | the store cannot answer, or the process shuts down | 503 with `Retry-After`; nothing was executed, or the retry finds out |
+/// | the store cannot answer, or the process shuts down | 503 with `Retry-After`; nothing was executed, or the retry finds out; but see [`fail_open`](Self::fail_open) |
 ///
 /// Behind a [`CookieSession`](super::CookieSession), the handler's session changes that wait for
 /// its commit are made after the answer is kept. A client that goes away, or a commit that fails,
@@ -53,6 +54,7 @@ pub struct Idempotent {
     keeping: Arc<Keeping>,
     request_len_max: usize,
     age: Option<Age>,
+    fails_open: bool,
 }
 
 /// Whose keys they are.
@@ -67,7 +69,7 @@ impl Idempotent {
     /// Keys that belong to a principal and a route.
     pub fn new(idempotency: Idempotency<StoredResponse>) -> Self {
         let (keys, keeping) = (Keys::Principal, Arc::default());
-        Self { idempotency, keys, keeping, request_len_max: 1 << 20, age: None }
+        Self { idempotency, keys, keeping, request_len_max: 1 << 20, age: None, fails_open: false }
     }
 
     /// Keys that belong to a session besides: for what is done to the session itself. With a key
@@ -120,6 +122,16 @@ impl Idempotent {
             headers.push(name);
         }
         Ok(self)
+    }
+
+    /// While the store is out, runs the handler without a claim instead of answering 503: a retry
+    /// runs it again. For effects that may be made twice rather than not at all. The handler gets
+    /// no [`Execution`](super::Execution) then, and its answer says
+    /// `Idempotency-Status: bypassed`; it is logged, and counted as `bypassed` in the
+    /// [metrics](crate::observe).
+    #[must_use]
+    pub fn fail_open(self) -> Self {
+        Self { fails_open: true, ..self }
     }
 
     /// Refuses new requests that say themselves that they are older than what is remembered,
@@ -179,11 +191,18 @@ impl Idempotent {
         let too_old = self.age.as_ref().is_some_and(|age| age.is_over(&key, request.headers()));
 
         let (idempotency, keeping) = (self.idempotency.clone(), self.keeping.clone());
+        let fails_open = self.fails_open;
         // On a task of its own, so that a client that goes away cuts off neither the handler nor
         // the claim: nobody would hold it.
         let task = detached(async move {
             let _entered = idempotency.enter()?;
-            let (begin, sent) = idempotency.begin_waiting(&scope, &key, &fingerprint).await?;
+            let claimed = idempotency.begin_waiting(&scope, &key, &fingerprint).await;
+            let (begin, sent) = match claimed {
+                Err(error) if fails_open && error.is_outage() => {
+                    return Ok(bypass(&*endpoint, request, &idempotency, &error).await);
+                }
+                claimed => claimed?,
+            };
             match begin {
                 Begin::Acquired(claim) if too_old && claim.attempt() == 1 => {
                     let _released = claim.release().await?;
@@ -221,6 +240,25 @@ impl Idempotent {
         Ok(Scope::of(principal, &route))
     }
 }
+
+/// Runs the handler though nobody can tell whether it ran before.
+async fn bypass<E: Endpoint>(
+    endpoint: &E,
+    request: Request,
+    idempotency: &Idempotency<StoredResponse>,
+    error: &Error,
+) -> Response {
+    idempotency.meters.claim(Claimed::Bypassed);
+    warn!(%error, "a request runs without a claim, because the store is out");
+    let mut response = match endpoint.call(request).await {
+        Ok(output) => output.into_response(),
+        Err(error) => Problem::from_poem(error),
+    };
+    response.headers_mut().insert(IDEMPOTENCY_STATUS, HeaderValue::from_static("bypassed"));
+    response
+}
+
+const IDEMPOTENCY_STATUS: HeaderName = HeaderName::from_static("idempotency-status");
 
 fn key_reused() -> Problem {
     let detail = "this idempotency key was used for another request; use a new key for a new \

@@ -1,10 +1,13 @@
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::{Condition, Entry, Error, ErrorKind, Key, Result, Ttl, Write, Written};
 use crate::store::{self, Carried, Opened};
 use crate::{State, Store};
+
+use crate::observe::{ClaimMeters, Claimed};
 
 use super::claim::Claim;
 #[cfg(feature = "runtime")]
@@ -58,6 +61,7 @@ pub struct Idempotency<A> {
     pub(super) lease: Ttl,
     pub(super) retention: Ttl,
     pub(super) on_lapse: OnLapse,
+    pub(crate) meters: Arc<ClaimMeters>,
     #[cfg(feature = "runtime")]
     pub(super) background: Background,
     pub(super) answer: PhantomData<fn() -> A>,
@@ -93,6 +97,19 @@ pub enum Begin<A> {
         /// What its caller was told, if that was kept.
         answer: Option<A>,
     },
+}
+
+impl<A> Begin<A> {
+    fn told(&self) -> Claimed {
+        match self {
+            Self::Acquired(_) => Claimed::Acquired,
+            Self::Replay(_) => Claimed::Replayed,
+            Self::InFlight { .. } => Claimed::InFlight,
+            Self::Mismatch => Claimed::Mismatch,
+            Self::Lapsed { .. } => Claimed::Lapsed,
+            Self::Indeterminate { .. } => Claimed::Indeterminate,
+        }
+    }
 }
 
 impl<A> fmt::Debug for Begin<A> {
@@ -152,51 +169,54 @@ impl<A: State> Idempotency<A> {
         key: &IdempotencyKey,
         fingerprint: &Fingerprint,
     ) -> Result<Begin<A>> {
-        self.store
-            .one_call(async {
-                let store_key = scope.store_key(&self.store, key)?;
-                let first = |owner| Bid::first(store_key.clone(), *fingerprint, owner);
-                let mut bid = first(crate::random::bytes()?);
-                let mut only_if = Condition::Absent;
-                for _round in 0..ROUNDS_MAX {
-                    let head = bid.head(self.running());
-                    let current = match self.put(&store_key, &head, None, only_if).await? {
-                        Written::Applied { version: Some(version) } => {
-                            return Ok(Begin::Acquired(Claim::new(self.clone(), bid, version)));
-                        }
-                        Written::Applied { version: None } => return Err(lost()),
-                        Written::Refused { current } => current,
-                    };
-                    let Some(entry) = current else {
-                        (bid, only_if) = (first(bid.owner), Condition::Absent);
-                        continue;
-                    };
-                    only_if = Condition::VersionIs(entry.version);
-                    match self.judge(&bid, &entry)? {
-                        Verdict::Decided(begin) => return Ok(begin),
-                        Verdict::Mine => {
-                            return Ok(Begin::Acquired(Claim::new(
-                                self.clone(),
-                                bid,
-                                entry.version,
-                            )));
-                        }
-                        Verdict::TakeOver(head) => {
-                            // Another tenure: it must not be taken for one that it follows.
-                            bid = Bid::after(store_key.clone(), head, crate::random::bytes()?);
-                        }
-                        Verdict::GiveUp(mut head) => {
-                            let (reason, answered) = (Reason::Attempts, false);
-                            head.phase = Phase::Indeterminate { reason, answered };
-                            if self.put(&store_key, &head, None, only_if).await?.is_applied() {
-                                return Ok(Begin::Indeterminate { reason, answer: None });
-                            }
-                        }
+        let begin = self.store.one_call(self.claim(scope, key, fingerprint)).await?;
+        self.meters.claim(begin.told());
+        Ok(begin)
+    }
+
+    async fn claim(
+        &self,
+        scope: &Scope,
+        key: &IdempotencyKey,
+        fingerprint: &Fingerprint,
+    ) -> Result<Begin<A>> {
+        let store_key = scope.store_key(&self.store, key)?;
+        let first = |owner| Bid::first(store_key.clone(), *fingerprint, owner);
+        let mut bid = first(crate::random::bytes()?);
+        let mut only_if = Condition::Absent;
+        for _round in 0..ROUNDS_MAX {
+            let head = bid.head(self.running());
+            let current = match self.put(&store_key, &head, None, only_if).await? {
+                Written::Applied { version: Some(version) } => {
+                    return Ok(Begin::Acquired(Claim::new(self.clone(), bid, version)));
+                }
+                Written::Applied { version: None } => return Err(lost()),
+                Written::Refused { current } => current,
+            };
+            let Some(entry) = current else {
+                (bid, only_if) = (first(bid.owner), Condition::Absent);
+                continue;
+            };
+            only_if = Condition::VersionIs(entry.version);
+            match self.judge(&bid, &entry)? {
+                Verdict::Decided(begin) => return Ok(begin),
+                Verdict::Mine => {
+                    return Ok(Begin::Acquired(Claim::new(self.clone(), bid, entry.version)));
+                }
+                Verdict::TakeOver(head) => {
+                    // Another tenure: it must not be taken for one that it follows.
+                    bid = Bid::after(store_key.clone(), head, crate::random::bytes()?);
+                }
+                Verdict::GiveUp(mut head) => {
+                    let (reason, answered) = (Reason::Attempts, false);
+                    head.phase = Phase::Indeterminate { reason, answered };
+                    if self.put(&store_key, &head, None, only_if).await?.is_applied() {
+                        return Ok(Begin::Indeterminate { reason, answer: None });
                     }
                 }
-                Err(store::contended(ROUNDS_MAX))
-            })
-            .await
+            }
+        }
+        Err(store::contended(ROUNDS_MAX))
     }
 
     /// The rows of the table, in their order: a request that is not the key's comes before all
@@ -282,6 +302,7 @@ impl<A> Clone for Idempotency<A> {
     fn clone(&self) -> Self {
         Self {
             store: self.store.clone(),
+            meters: Arc::clone(&self.meters),
             #[cfg(feature = "runtime")]
             background: self.background.clone(),
             ..*self

@@ -1,7 +1,9 @@
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::{Capabilities, Error, ErrorKind, Result, Ttl};
+use crate::observe::ClaimMeters;
 use crate::{State, Store};
 
 use super::Idempotency;
@@ -152,11 +154,13 @@ impl<A: State> IdempotencyBuilder<A> {
                 format!("{} does not have what is required: {what}; choose another", store.name);
             return Err(Error::new(ErrorKind::Unsupported, detail));
         }
+        let store_name = store.name;
         Ok(Idempotency {
             store: self.store,
             lease,
             retention,
             on_lapse: self.on_lapse,
+            meters: Arc::new(ClaimMeters::new(store_name)),
             #[cfg(feature = "runtime")]
             background: Background::new(self.wait, self.deadline)?,
             answer: self.answer,

@@ -21,6 +21,8 @@ pub(crate) struct Meters {
     #[cfg(feature = "metrics")]
     repeats: metrics::Counter,
     #[cfg(feature = "metrics")]
+    conflicts: metrics::Counter,
+    #[cfg(feature = "metrics")]
     near: [metrics::Counter; 4],
     #[cfg(feature = "metrics")]
     backend: &'static str,
@@ -38,6 +40,8 @@ impl Meters {
     pub(crate) fn call(&self, _operation: Operation, _outcome: Outcome, _took: Duration) {}
 
     pub(crate) fn repeat(&self) {}
+
+    pub(crate) fn conflict(&self) {}
 
     pub(crate) fn near_read(&self, _how: NearRead) {}
 
@@ -64,6 +68,7 @@ impl Meters {
             calls: Operation::ALL
                 .map(|operation| Outcome::ALL.map(|outcome| call(operation, outcome))),
             repeats: metrics::counter!("steadfast_repeats_total", "backend" => backend),
+            conflicts: metrics::counter!("steadfast_conflicts_total", "backend" => backend),
             near: ["hit", "miss", "refreshing", "stale"].map(near),
             backend,
         }
@@ -75,6 +80,10 @@ impl Meters {
 
     pub(crate) fn repeat(&self) {
         self.repeats.increment(1);
+    }
+
+    pub(crate) fn conflict(&self) {
+        self.conflicts.increment(1);
     }
 
     pub(crate) fn near_read(&self, how: NearRead) {

@@ -112,6 +112,7 @@ impl Store {
                 Written::Applied { version } => return Ok(Updated { output, version }),
                 Written::Refused { current: winner } => current = winner,
             }
+            self.0.guard.meters.conflict();
             if turn.is_none() {
                 turn = Some(self.turn(key).await?);
                 current = self.entry(key).await?;

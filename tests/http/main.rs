@@ -90,7 +90,10 @@ fn keyed(key: &str) -> poem::RequestBuilder {
 
 /// A handler that ends as its query says, and counts its runs.
 fn app(store: &Store, on_lapse: OnLapse, runs: &Arc<AtomicU32>) -> impl Endpoint + use<> {
-    let idempotency = Idempotent::new(idempotency(store, on_lapse));
+    app_with(Idempotent::new(idempotency(store, on_lapse)), runs)
+}
+
+fn app_with(idempotency: Idempotent, runs: &Arc<AtomicU32>) -> impl Endpoint + use<> {
     let (runs, alice) = (runs.clone(), Principal::new("alice").unwrap());
     let handler = make(move |request: Request| {
         let run = runs.fetch_add(1, Ordering::SeqCst) + 1;

@@ -15,7 +15,9 @@ use steadfast::{Idempotency, Principal};
 use tokio::sync::Notify;
 
 use crate::fault::Fault;
-use crate::{LEASE, Visit, app, call, idempotency, is_replay, keyed, post, problem, store, text};
+use crate::{
+    LEASE, Visit, app, app_with, call, idempotency, is_replay, keyed, post, problem, store, text,
+};
 
 #[tokio::test]
 async fn a_store_that_is_out_means_503_and_no_run() {
@@ -30,6 +32,26 @@ async fn a_store_that_is_out_means_503_and_no_run() {
     );
     assert!(response.headers().contains_key(header::RETRY_AFTER));
     assert_eq!(call(&app, post("200")).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_route_that_fails_open_runs_while_the_store_is_out_and_says_so() {
+    let (faulty, store, _clock) = store();
+    let runs = Arc::new(AtomicU32::new(0));
+    let idempotent = Idempotent::new(idempotency(&store, OnLapse::Refuse));
+    let app = app_with(idempotent.fail_open(), &runs);
+    for run in 1..=2 {
+        faulty.fail_next(&[Fault::Cut]);
+        let response = call(&app, post("200")).await;
+        assert_eq!((response.status().as_u16(), runs.load(Ordering::SeqCst)), (200, run));
+        assert_eq!(response.header("idempotency-status"), Some("bypassed"));
+        faulty.heal();
+    }
+    for _retry in 0..2 {
+        let response = call(&app, post("200")).await;
+        assert_eq!((response.status().as_u16(), runs.load(Ordering::SeqCst)), (200, 3));
+        assert_eq!(response.header("idempotency-status"), None, "the store is back");
+    }
 }
 
 /// An answer that is not kept is not given: the retry could get another one.
