@@ -1,6 +1,10 @@
 use std::time::Duration;
 
+const PER_SECOND: u64 = 1_000_000_000;
+
 /// A span in nanoseconds; the longest that fits, which are 584 years, for a longer one.
+#[inline]
 pub(crate) fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+    // Without a multiplication of 128 bits.
+    span.as_secs().saturating_mul(PER_SECOND).saturating_add(u64::from(span.subsec_nanos()))
 }

@@ -1,5 +1,7 @@
 //! The breaker as a machine: time and chance come from outside.
 
+use std::num::NonZeroU64;
+
 use super::sync::{AtomicU64, Mutex, MutexGuard, Ordering, PoisonError};
 use super::window::{Count, Counts, Window};
 
@@ -60,7 +62,7 @@ pub struct Transition {
 pub(super) struct Grant {
     pub(super) generation: u64,
     /// The number of the probe, for one that is one.
-    probe: Option<u64>,
+    probe: Option<NonZeroU64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,8 +94,8 @@ struct Rest {
     stage: usize,
     succeeded: u32,
     /// The probes under way: their numbers, and when they began.
-    probes: Vec<(u64, u64)>,
-    next_probe: u64,
+    probes: Vec<(NonZeroU64, u64)>,
+    next_probe: NonZeroU64,
 }
 
 impl Core {
@@ -104,7 +106,7 @@ impl Core {
             stage: 0,
             succeeded: 0,
             probes: Vec::new(),
-            next_probe: 0,
+            next_probe: NonZeroU64::MIN,
         };
         Self {
             word: AtomicU64::new(word(0, BreakerState::Closed)),
@@ -115,6 +117,7 @@ impl Core {
         }
     }
 
+    #[inline]
     pub(super) fn state(&self) -> (u64, BreakerState) {
         parts(self.word.load(Ordering::Acquire))
     }
@@ -129,6 +132,7 @@ impl Core {
     }
 
     /// Lets a call through if it is closed, whatever the time is.
+    #[inline]
     pub(super) fn admit_closed(&self) -> Option<Grant> {
         let (generation, state) = self.state();
         (state == BreakerState::Closed).then_some(Grant { generation, probe: None })
@@ -156,7 +160,7 @@ impl Core {
                 generation += 1;
             }
             BreakerState::HalfOpen => {
-                let silent = |(_, since): &(u64, u64)| now_ns >= since + self.rules.probe_ns;
+                let silent = |(_, since): &(NonZeroU64, u64)| now_ns >= since + self.rules.probe_ns;
                 if rest.probes.iter().any(silent) {
                     *changed = Some(self.open(&mut rest, now_ns));
                     return Err(self.left_ns(now_ns));
@@ -169,12 +173,13 @@ impl Core {
             return Err(first.map_or(self.rules.probe_ns, |end| end.saturating_sub(now_ns)));
         }
         let number = rest.next_probe;
-        rest.next_probe += 1;
+        rest.next_probe = number.saturating_add(1);
         rest.probes.push((number, now_ns));
         Ok(Grant { generation, probe: Some(number) })
     }
 
     /// Takes in what became of a call.
+    #[inline]
     pub(super) fn report(&self, grant: Grant, report: Report, now_ns: u64) -> Option<Transition> {
         if let Some(number) = grant.probe {
             return self.report_probe(number, report, now_ns);
@@ -189,7 +194,11 @@ impl Core {
             Report::Slow => Count::Slow,
         };
         self.window.add(count, now_ns);
-        if count == Count::Good || !self.is_too_much(self.window.sum(now_ns)) {
+        if count == Count::Good { None } else { self.open_if_too_much(grant, now_ns) }
+    }
+
+    fn open_if_too_much(&self, grant: Grant, now_ns: u64) -> Option<Transition> {
+        if !self.is_too_much(self.window.sum(now_ns)) {
             return None;
         }
         let mut rest = self.rest();
@@ -205,7 +214,7 @@ impl Core {
                 || slow * 1_000 >= self.rules.slow_permille * calls)
     }
 
-    fn report_probe(&self, number: u64, report: Report, now_ns: u64) -> Option<Transition> {
+    fn report_probe(&self, number: NonZeroU64, report: Report, now_ns: u64) -> Option<Transition> {
         let mut rest = self.rest();
         // One of an earlier time is not there any more.
         let at = rest.probes.iter().position(|(probe, _)| *probe == number)?;

@@ -55,7 +55,8 @@ use self::core::{Core, Grant, Report};
 pub struct Breaker {
     core: Core,
     config: BreakerConfig,
-    born: Instant,
+    slow_after_ns: u64,
+    born: std::time::Instant,
 }
 
 /// What can be seen of a breaker.
@@ -92,7 +93,7 @@ pub struct Open {
 pub struct Permit<'a> {
     breaker: &'a Breaker,
     grant: Grant,
-    since: Instant,
+    since_ns: u64,
     reported: bool,
 }
 
@@ -104,7 +105,8 @@ impl Breaker {
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for times, rates or numbers that make no
     /// sense.
     pub fn new(config: BreakerConfig) -> Result<Self> {
-        Ok(Self { core: Core::new(config.rules()?), config, born: Instant::now() })
+        let (core, slow_after_ns) = (Core::new(config.rules()?), nanos(config.slow_after));
+        Ok(Self { core, config, slow_after_ns, born: Instant::now().into_std() })
     }
 
     /// Lets a call through.
@@ -123,18 +125,19 @@ impl Breaker {
     /// [`Open`] if it does not.
     #[inline]
     pub fn admit_at(&self, now: Instant) -> std::result::Result<Permit<'_>, Open> {
+        let now_ns = self.ns(now);
         match self.core.admit_closed() {
-            Some(grant) => Ok(Permit { breaker: self, grant, since: now, reported: false }),
-            None => self.admit_unless_open(now),
+            Some(grant) => Ok(self.permit(grant, now_ns)),
+            None => self.admit_unless_open(now_ns),
         }
     }
 
-    fn admit_unless_open(&self, now: Instant) -> std::result::Result<Permit<'_>, Open> {
+    fn admit_unless_open(&self, now_ns: u64) -> std::result::Result<Permit<'_>, Open> {
         let mut changed = None;
-        let admitted = self.core.admit(self.ns(now), &mut changed);
+        let admitted = self.core.admit(now_ns, &mut changed);
         self.tell(changed);
         match admitted {
-            Ok(grant) => Ok(Permit { breaker: self, grant, since: now, reported: false }),
+            Ok(grant) => Ok(self.permit(grant, now_ns)),
             Err(ns) => Err(Open { retry_after: Duration::from_nanos(ns) }),
         }
     }
@@ -160,18 +163,26 @@ impl Breaker {
         }
     }
 
-    fn report(&self, grant: Grant, report: Report, now: Instant) {
-        self.tell(self.core.report(grant, report, self.ns(now)));
+    #[inline]
+    fn permit(&self, grant: Grant, since_ns: u64) -> Permit<'_> {
+        Permit { breaker: self, grant, since_ns, reported: false }
     }
 
+    #[inline]
+    fn report(&self, grant: Grant, report: Report, now_ns: u64) {
+        self.tell(self.core.report(grant, report, now_ns));
+    }
+
+    #[inline]
     fn tell(&self, changed: Option<Transition>) {
         if let (Some(changed), Some(hook)) = (changed, &self.config.hook) {
             hook(&changed);
         }
     }
 
+    #[inline]
     fn ns(&self, now: Instant) -> u64 {
-        nanos(now.saturating_duration_since(self.born))
+        nanos(now.into_std().saturating_duration_since(self.born))
     }
 }
 
@@ -182,9 +193,11 @@ impl Permit<'_> {
     }
 
     /// As [`success`](Permit::success), for who has looked at the clock anyway.
-    pub fn success_at(self, now: Instant) {
-        let slow = now.saturating_duration_since(self.since) > self.breaker.config.slow_after;
-        self.report(if slow { Report::Slow } else { Report::Good }, now);
+    #[inline]
+    pub fn success_at(mut self, now: Instant) {
+        let now_ns = self.breaker.ns(now);
+        let slow = now_ns.saturating_sub(self.since_ns) > self.breaker.slow_after_ns;
+        self.report(if slow { Report::Slow } else { Report::Good }, now_ns);
     }
 
     /// The other side did not answer.
@@ -193,39 +206,45 @@ impl Permit<'_> {
     }
 
     /// As [`failure`](Permit::failure), for who has looked at the clock anyway.
-    pub fn failure_at(self, now: Instant) {
-        self.report(Report::Failed, now);
+    pub fn failure_at(mut self, now: Instant) {
+        let now_ns = self.breaker.ns(now);
+        self.report(Report::Failed, now_ns);
     }
 
     /// The call tells nothing of the other side: it never got there.
     pub fn neutral(mut self) {
         self.reported = true;
         // No time passes for what tells nothing.
-        self.breaker.report(self.grant, Report::Neutral, self.since);
+        self.breaker.report(self.grant, Report::Neutral, self.since_ns);
     }
 
-    fn report(mut self, report: Report, now: Instant) {
-        self.reported = true;
-        self.breaker.report(self.grant, report, now);
-    }
-}
-
-impl Drop for Permit<'_> {
-    fn drop(&mut self) {
-        if self.reported {
-            return;
-        }
-        let now = Instant::now();
-        let (took, timeout) =
-            (now.saturating_duration_since(self.since), self.breaker.config.timeout);
-        let report = if took >= timeout {
+    fn report_cancelled(&self) {
+        let now_ns = self.breaker.ns(Instant::now());
+        let (took_ns, timeout_ns) =
+            (now_ns.saturating_sub(self.since_ns), nanos(self.breaker.config.timeout));
+        let report = if took_ns >= timeout_ns {
             Report::Failed
-        } else if took >= timeout / 5 {
+        } else if took_ns >= timeout_ns / 5 {
             Report::Slow
         } else {
             Report::Neutral
         };
-        self.breaker.report(self.grant, report, now);
+        self.breaker.report(self.grant, report, now_ns);
+    }
+
+    #[inline]
+    fn report(&mut self, report: Report, now_ns: u64) {
+        self.reported = true;
+        self.breaker.report(self.grant, report, now_ns);
+    }
+}
+
+impl Drop for Permit<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.reported {
+            self.report_cancelled();
+        }
     }
 }
 

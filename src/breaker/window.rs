@@ -11,6 +11,8 @@ const BUCKETS: usize = 10;
 #[derive(Debug)]
 pub(super) struct Window {
     tick_ns: u64,
+    /// The tag of the last call: mostly that of the next, which then needs no division.
+    last_tag: AtomicU64,
     buckets: [Bucket; BUCKETS],
 }
 
@@ -47,9 +49,11 @@ impl Window {
     pub(super) fn new(span_ns: u64) -> Self {
         let bucket = || Bucket { tag: AtomicU64::new(0), counts: AtomicU64::new(0) };
         let buckets = std::array::from_fn(|_| bucket());
-        Self { tick_ns: (span_ns / BUCKETS as u64).max(1), buckets }
+        let tick_ns = (span_ns / BUCKETS as u64).max(1);
+        Self { tick_ns, last_tag: AtomicU64::new(1), buckets }
     }
 
+    #[inline]
     pub(super) fn add(&self, count: Count, now_ns: u64) {
         let tag = self.tag(now_ns);
         let bucket = &self.buckets[usize::try_from(tag % BUCKETS as u64).unwrap_or(0)];
@@ -90,7 +94,14 @@ impl Window {
         }
     }
 
+    #[inline]
     fn tag(&self, now_ns: u64) -> u64 {
-        now_ns / self.tick_ns + 1
+        let last = self.last_tag.load(Ordering::Relaxed);
+        if now_ns.wrapping_sub((last - 1) * self.tick_ns) < self.tick_ns {
+            return last;
+        }
+        let tag = now_ns / self.tick_ns + 1;
+        self.last_tag.store(tag, Ordering::Relaxed);
+        tag
     }
 }
