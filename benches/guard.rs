@@ -2,7 +2,7 @@
 //! breaker alone, the guard over a backend that answers at once, and a hit in the near cache beside
 //! a bare `moka` cache with the same entry.
 //!
-//! `cargo bench --bench guard`; the ways take turns, so that a busy machine slows all of them.
+//! `cargo bench --bench guard`, or with one of `breaker`, `guard` and `near` after it; the ways take turns, so that a busy machine slows all of them.
 
 #![expect(clippy::unwrap_used, reason = "a measurement stops at the first surprise")]
 
@@ -33,9 +33,17 @@ type Took = Vec<f64>;
 
 fn main() {
     let runtime = Runtime::new().unwrap();
-    breaker();
-    runtime.block_on(guard());
-    runtime.block_on(near());
+    let wanted: Vec<_> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let is_wanted = |part: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == part);
+    if is_wanted("breaker") {
+        breaker();
+    }
+    if is_wanted("guard") {
+        runtime.block_on(guard());
+    }
+    if is_wanted("near") {
+        runtime.block_on(near());
+    }
 }
 
 fn nanos(started: Instant) -> f64 {
