@@ -22,6 +22,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::quality::RandomState;
 use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
@@ -53,7 +54,7 @@ pub(super) struct Near {
     config: NearConfig,
     guard: Arc<Guard>,
     fence: Arc<Fence>,
-    units: Cache<Key, Arc<Unit>>,
+    units: Cache<Key, Arc<Unit>, RandomState>,
     flights: Arc<Flights>,
     born: Instant,
     refreshes: mpsc::Sender<Key>,
@@ -108,7 +109,7 @@ impl Near {
             .weigher(|_key, unit: &Arc<Unit>| unit.weight())
             .time_to_live(config.keep)
             .eviction_policy(EvictionPolicy::lru())
-            .build();
+            .build_with_hasher(RandomState::default());
         let near = Arc::new(Self {
             config,
             guard,
