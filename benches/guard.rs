@@ -2,7 +2,7 @@
 //! breaker alone, the guard over a backend that answers at once, and a hit in the near cache beside
 //! a bare `moka` cache with the same entry.
 //!
-//! `cargo bench --bench guard`, or with one of `breaker`, `guard` and `near` after it; the ways take turns, so that a busy machine slows all of them.
+//! `cargo bench --bench guard`, or with one of `breaker`, `guard`, `near` and `threads` after it; the ways take turns, so that a busy machine slows all of them.
 
 #![expect(clippy::unwrap_used, reason = "a measurement stops at the first surprise")]
 
@@ -43,6 +43,9 @@ fn main() {
     }
     if is_wanted("near") {
         runtime.block_on(near());
+    }
+    if is_wanted("threads") {
+        threads(&runtime);
     }
 }
 
@@ -136,8 +139,60 @@ async fn near() {
     println!("near hit / bare moka: {:.2} x ({least:.2} to {most:.2})", ratios[ratios.len() / 2]);
 }
 
+/// Hits of two threads, each on a key of its own, against those of one in the same time.
+fn threads(runtime: &Runtime) {
+    let near = NearConfig::default().keep(Duration::from_secs(3_600));
+    let backend = MemoryBackend::new(MemoryConfig::default());
+    let backend: Arc<dyn Backend> = Arc::new(backend);
+    let store = runtime.block_on(async { Store::builder(backend).near(near).build().unwrap() });
+    let reads = Reads::within(Duration::from_secs(3_600));
+    let keys = ["one", "other"].map(|name| store.key("flag", &group(name), "k").unwrap());
+    runtime.block_on(async {
+        for key in &keys {
+            assert!(store.write(store.put(key, &Flag(7)).unwrap()).await.unwrap().is_applied());
+            store.get_as::<Flag>(key, reads).await.unwrap();
+        }
+    });
+    let bare = moka::sync::Cache::new(64);
+    keys.iter().for_each(|key| bare.insert(key.clone(), Flag(7).0));
+    let hits = |key: &Key| {
+        runtime.block_on(async {
+            for _ in 0..CALLS {
+                assert!(store.get_as::<Flag>(black_box(key), reads).await.unwrap().is_some());
+            }
+        });
+    };
+    let gets = |key: &Key| (0..CALLS).for_each(|_| assert!(bare.get(black_box(key)).is_some()));
+    let spins = |_key: &Key| {
+        black_box((0..CALLS * 100).fold(1_u64, |x, n| black_box(x.rotate_left(5) ^ u64::from(n))));
+    };
+    tell_threads("near hits", &keys, hits);
+    tell_threads("gets of a bare moka cache", &keys, gets);
+    tell_threads("of work that shares nothing", &keys, spins);
+}
+
+fn tell_threads(what: &str, keys: &[Key], work: impl Fn(&Key) + Sync) {
+    let seconds = |count: usize| {
+        let started = Instant::now();
+        std::thread::scope(|scope| {
+            for key in &keys[..count] {
+                scope.spawn(|| work(key));
+            }
+        });
+        started.elapsed().as_secs_f64()
+    };
+    let mut ratios: Vec<_> = (0..ROUNDS).map(|_| 2.0 * seconds(1) / seconds(2)).collect();
+    ratios.sort_unstable_by(f64::total_cmp);
+    let (least, most) = (ratios[0], ratios[ROUNDS - 1]);
+    println!("{what}, two threads / one: {:.2} x ({least:.2} to {most:.2})", ratios[ROUNDS / 2]);
+}
+
+fn group(name: &str) -> Group {
+    Group::new(name).unwrap()
+}
+
 fn key(store: &Store) -> Key {
-    store.key("flag", &Group::new("all").unwrap(), "dark-mode").unwrap()
+    store.key("flag", &group("all"), "dark-mode").unwrap()
 }
 
 fn tell(what: &str, mut took: Took) {
