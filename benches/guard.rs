@@ -2,7 +2,8 @@
 //! breaker alone, the guard over a backend that answers at once, and a hit in the near cache beside
 //! a bare `moka` cache with the same entry.
 //!
-//! `cargo bench --bench guard`, or with one of `breaker`, `guard`, `near` and `threads` after it; the ways take turns, so that a busy machine slows all of them.
+//! `cargo bench --bench guard`, or with one of `breaker`, `guard`, `near` and `threads` behind a
+//! `--`; the ways take turns, so that a busy machine slows all of them.
 
 #![expect(clippy::unwrap_used, reason = "a measurement stops at the first surprise")]
 
