@@ -107,6 +107,16 @@ impl StoreBuilder {
         self
     }
 
+    /// Puts a read a second time that is answered later than 95 of 100 are, and takes whichever
+    /// answer comes first: against a lost packet, or a lane of the client that is held up. At most
+    /// one read in fifty is put twice, none while a breaker is not closed, and no write ever. Not
+    /// done unless it is asked for.
+    #[must_use]
+    pub fn hedge_reads(mut self, hedges: bool) -> Self {
+        self.guard.hedges = hedges;
+        self
+    }
+
     /// When calls to a server that does not answer stop, and how they begin again. Each server has
     /// a breaker of its own. By default a call is slow from half the deadline on, and a breaker is
     /// open for a tenth of a second at first and for half a second at most.

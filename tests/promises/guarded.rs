@@ -57,6 +57,54 @@ async fn a_read_that_gets_lost_is_made_again_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_read_that_is_late_is_put_twice_if_that_is_wanted() {
+    for wanted in [false, true] {
+        let faulty = faulty();
+        let store = builder(&faulty).hedge_reads(wanted).build().unwrap();
+        for _ in 0..100 {
+            get(&store).await.unwrap();
+        }
+        faulty.trips();
+        let begun = Instant::now();
+        faulty.fail_next(&[Fault::Slow]);
+        get(&store).await.unwrap();
+        let took = begun.elapsed().as_millis();
+        assert_eq!((faulty.trips(), took), if wanted { (2, 1) } else { (1, 500) });
+        faulty.fail_next(&[Fault::Slow]);
+        put(&store).await.unwrap();
+        assert_eq!(faulty.trips(), 1, "a write is not");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_read_in_fifty_may_be_put_twice() {
+    let faulty = faulty();
+    let store = builder(&faulty).hedge_reads(true).build().unwrap();
+    get(&store).await.unwrap();
+    faulty.trips();
+    const READS: usize = 1_000;
+    for _ in 0..READS {
+        // All are late, as far as the first one tells.
+        faulty.fail_next(&[Fault::Slow]);
+        get(&store).await.unwrap();
+        faulty.heal();
+    }
+    let twice = faulty.trips() - READS;
+    assert!((1..=READS / 50 + 2).contains(&twice), "{twice} of {READS}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_answers_the_good_one_counts() {
+    for (first, second) in [(Fault::Slow, Fault::Cut), (Fault::Hang, Fault::Slow)] {
+        let faulty = faulty();
+        let store = builder(&faulty).attempts(1).hedge_reads(true).build().unwrap();
+        get(&store).await.unwrap();
+        faulty.fail_next(&[first, second]);
+        get(&store).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_write_is_made_again_only_if_it_was_not_made() {
     let faulty = faulty();
     let store = builder(&faulty).build().unwrap();

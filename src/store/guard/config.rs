@@ -9,13 +9,20 @@ pub(in crate::store) struct GuardConfig {
     pub(in crate::store) deadline: Duration,
     pub(in crate::store) attempts: u32,
     pub(in crate::store) in_flight_max: usize,
+    pub(in crate::store) hedges: bool,
     /// One that suits the deadline if it is not given.
     pub(in crate::store) breaker: Option<BreakerConfig>,
 }
 
 impl Default for GuardConfig {
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(5), attempts: 3, in_flight_max: 1_024, breaker: None }
+        Self {
+            deadline: Duration::from_secs(5),
+            attempts: 3,
+            in_flight_max: 1_024,
+            hedges: false,
+            breaker: None,
+        }
     }
 }
 

@@ -6,12 +6,14 @@ use crate::backend::{Error, ErrorKind, Result};
 use crate::breaker::{Breaker, BreakerConfig, BreakerState, Open, Permit};
 
 use super::budget::Budget;
+use super::hedge::Hedge;
 use super::limit::{Limit, Slot};
 
 /// What is kept of one of the store's servers.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) breaker: Breaker,
+    pub(super) hedge: Hedge,
     budget: Budget,
     limit: Limit,
     used: AtomicBool,
@@ -23,6 +25,7 @@ impl Endpoint {
     pub(super) fn new(breaker: BreakerConfig) -> Result<Self> {
         Ok(Self {
             breaker: Breaker::new(breaker)?,
+            hedge: Hedge::new(),
             budget: Budget::new(),
             limit: Limit::default(),
             used: AtomicBool::new(false),

@@ -4,12 +4,13 @@
 //! way is turned away; where the breaker of the key's server is open, the call fails at once; then
 //! the attempt is made, within the time that is left; its outcome is told to the breaker; and it is
 //! made again if that is safe, if there is time, and if the budget pays for it. A repeat begins at
-//! the breaker.
+//! the breaker. Where reads are [hedged](hedge), an attempt may put its question twice.
 
 mod budget;
 mod config;
 mod deadline;
 mod endpoint;
+mod hedge;
 mod limit;
 
 use std::fmt;
@@ -24,7 +25,7 @@ use crate::backend::{
     Backend, BackendInfo, Entry, Error, ErrorKind, Health, Key, Result, ScanPage, ScanRequest,
     Transacted, Write, Written,
 };
-use crate::breaker::Snapshot;
+use crate::breaker::{BreakerState, Snapshot};
 use crate::nanos::nanos;
 use crate::observe::{Meters, Operation, Outcome};
 use crate::random;
@@ -241,13 +242,25 @@ impl Guard {
                 Kind::Read => *now + (deadline - *now) / (left + 1),
                 Kind::Write => deadline,
             };
-            let answer = deadline::within(limit, make()).await;
+            let begun = *now;
+            // Only a server that is well is asked twice.
+            let hedges = self.config.hedges
+                && kind == Kind::Read
+                && endpoint.breaker.state() == BreakerState::Closed;
+            let answer = if hedges {
+                deadline::within(limit, endpoint.hedge.ask(&make)).await
+            } else {
+                deadline::within(limit, make()).await
+            };
             *now = Instant::now();
             let answer = answer.unwrap_or_else(|| Err(kind.unanswered()));
             endpoint::record(permit, &answer, *now);
             let error = match answer {
                 Ok(answer) => {
                     endpoint.answered();
+                    if hedges {
+                        endpoint.hedge.learn(*now - begun);
+                    }
                     return Ok(answer);
                 }
                 Err(error) => error,
