@@ -155,7 +155,9 @@ fn threads(runtime: &Runtime) {
         }
     });
     let bare = moka::sync::Cache::new(64);
-    keys.iter().for_each(|key| bare.insert(key.clone(), Flag(7).0));
+    for key in &keys {
+        bare.insert(key.clone(), Flag(7).0);
+    }
     let hits = |key: &Key| {
         runtime.block_on(async {
             for _ in 0..CALLS {

@@ -1,7 +1,6 @@
 //! A read that the near cache answers takes nothing from the allocator.
 
 #![cfg(feature = "memory")]
-#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::time::Duration;
 

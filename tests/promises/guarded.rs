@@ -78,11 +78,11 @@ async fn a_read_that_is_late_is_put_twice_if_that_is_wanted() {
 
 #[tokio::test(start_paused = true)]
 async fn one_read_in_fifty_may_be_put_twice() {
+    const READS: usize = 1_000;
     let faulty = faulty();
     let store = builder(&faulty).hedge_reads(true).build().unwrap();
     get(&store).await.unwrap();
     faulty.trips();
-    const READS: usize = 1_000;
     for _ in 0..READS {
         // All are late, as far as the first one tells.
         faulty.fail_next(&[Fault::Slow]);

@@ -46,15 +46,24 @@ pub(crate) fn idempotency(store: &Store, config: &Config) -> steadfast::Result<O
 
 pub(crate) type Once = Idempotency<StoredResponse>;
 
+pub(crate) fn sessions(store: &Store, config: &Config) -> steadfast::Result<Sessions<Visit>> {
+    Sessions::builder(store)
+        .idle(config.session_idle)
+        .absolute(config.session_absolute)
+        .reads(reads())
+        .build()
+}
+
 /// The whole service as one endpoint.
 pub(crate) fn build(
     store: &Store,
+    sessions: &Sessions<Visit>,
     idempotency: &Once,
     config: &Config,
     jwt_secret: &[u8],
     recorder: Option<PrometheusHandle>,
 ) -> Result<impl Endpoint + use<>, String> {
-    let parts = Parts::new(store, idempotency, config, jwt_secret);
+    let parts = Parts::new(sessions, idempotency, config, jwt_secret);
     let parts = parts.map_err(|error| error.to_string())?;
     let route = Route::new()
         .at("/", get(routes::show_page))
@@ -91,23 +100,19 @@ struct Parts {
 
 impl Parts {
     fn new(
-        store: &Store,
+        sessions: &Sessions<Visit>,
         idempotency: &Once,
         config: &Config,
         jwt_secret: &[u8],
     ) -> steadfast::Result<Self> {
-        let sessions = Sessions::<Visit>::builder(store)
-            .idle(config.session_idle)
-            .absolute(config.session_absolute)
-            .reads(reads())
-            .build()?;
         // No other service has the demo's tokens, so there is nobody to tell it from.
         let tokens = Tokens::builder(&config.token_issuer, Key::hs256(jwt_secret)?)
             .any_audience()
             .leeway(Duration::ZERO)
             .life_max(config.session_absolute + routes::CLOCKS_APART_MAX)
             .build()?;
-        Ok(Self { tokens, sessions, idempotent: Idempotent::new(idempotency.clone()) })
+        let (sessions, idempotent) = (sessions.clone(), Idempotent::new(idempotency.clone()));
+        Ok(Self { tokens, sessions, idempotent })
     }
 
     /// For whoever has a live session.

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use poem::Server;
 use poem::listener::{Acceptor, Listener, TcpListener};
-use steadfast::Store;
 use steadfast::store::NearConfig;
+use steadfast::{Cleanup, Store};
 use tracing::{info, warn};
 
 use crate::config::Config;
@@ -51,7 +51,10 @@ async fn run() -> Result<(), String> {
     };
     let idempotency = app::idempotency(&store, &config);
     let idempotency = idempotency.map_err(|error| format!("{}: {error}", config.state_var))?;
-    let app = app::build(&store, &idempotency, &config, &jwt_secret, recorder)?;
+    let sessions = app::sessions(&store, &config).map_err(|error| error.to_string())?;
+    let cleanup = Cleanup::builder(&store).sessions(&sessions).start();
+    let _cleanup = cleanup.map_err(|error| error.to_string())?;
+    let app = app::build(&store, &sessions, &idempotency, &config, &jwt_secret, recorder)?;
 
     for bound in acceptor.local_addr() {
         if let Some(bound) = bound.as_socket_addr() {
