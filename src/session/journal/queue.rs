@@ -42,8 +42,9 @@ impl<R> Saved<R> {
 
 impl<T: State> Sessions<T> {
     /// As [`update`](Sessions::update); while the store is out, the change is made on the session
-    /// as this process saw it last, and waits in the [journal](super::SessionsBuilder::journal).
-    /// From then on this process gives the session so, stale as it is.
+    /// as this process saw it last, and waits in the
+    /// [journal](crate::session::SessionsBuilder::journal). From then on this process gives the
+    /// session so, stale as it is.
     ///
     /// For what may come to nothing if somebody else changes the session meanwhile, such as
     /// preferences or a counter; not for what must not be done twice.
@@ -51,7 +52,7 @@ impl<T: State> Sessions<T> {
     /// # Errors
     ///
     /// As [`update`](Sessions::update): an outage, too, if this process has not seen the session
-    /// for longer than its [reads](super::SessionsBuilder::reads) allow.
+    /// for longer than its [reads](crate::session::SessionsBuilder::reads) allow.
     /// [`ErrorKind::Full`] if the journal is; [`ErrorKind::Invalid`] without a journal.
     pub async fn update_or_queue<R>(
         &self,

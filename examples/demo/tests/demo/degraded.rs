@@ -170,8 +170,11 @@ async fn the_store_goes_away(go: impl Fn(&World), come: impl Fn(&World)) {
         assert_eq!(user.at(replica).get("/session").await.status, 200, "a session is lost");
     }
     assert_eq!(world.replicas[1].client.get("/health").await.status, 200);
-    let metrics = world.replicas[1].client.get("/metrics").await.text;
-    // What an operator sees of it, by the names that are documented.
+    assert_told(&world.replicas[1].client.get("/metrics").await.text);
+}
+
+/// What an operator sees of it, by the names that are documented.
+fn assert_told(metrics: &str) {
     for name in [
         r#"steadfast_near_reads_total{backend="redis",result="stale"}"#,
         r#"steadfast_call_duration_seconds_count{backend="redis",operation="write",outcome="ok"}"#,
@@ -179,6 +182,9 @@ async fn the_store_goes_away(go: impl Fn(&World), come: impl Fn(&World)) {
         r#"steadfast_breaker_transitions_total{backend="redis",endpoint="0",to="open"}"#,
         r#"steadfast_breaker_state{backend="redis",endpoint="0"} 0"#,
         r#"steadfast_store_used_bytes{backend="redis"}"#,
+        r#"steadfast_store_entries{backend="redis"}"#,
+        r#"steadfast_claims_total{backend="redis",result="acquired"}"#,
+        r#"steadfast_cleanup_removed_total{backend="redis",what="listed"} 0"#,
     ] {
         assert!(metrics.contains(name), "{name} is not among {metrics}");
     }
