@@ -185,11 +185,7 @@ impl<T: State> SessionsBuilder<T> {
                               give it reads that serve_stale";
                 return Err(Error::new(ErrorKind::Invalid, detail));
             }
-            Some(config) => {
-                let (namespace, name) =
-                    (self.store.own_namespace(JOURNAL)?, self.store.info().name);
-                Some(Arc::new(Waiting::new(config, namespace, name)?))
-            }
+            Some(config) => Some(Arc::new(Waiting::new(config, &self.store)?)),
         };
         let mut sessions = Sessions {
             idle,
@@ -227,7 +223,5 @@ impl<T> fmt::Debug for SessionsBuilder<T> {
     }
 }
 
-/// The kind in the keys of a journal.
-const JOURNAL: &str = "journal";
 /// What the backends with transactions allow.
 const LISTED_MAX: usize = 1_020;

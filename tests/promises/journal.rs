@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use steadfast::backend::{Backend, Durability, Group, ManualClock};
+use steadfast::backend::{Backend, Durability, Group, Key, ManualClock, Namespace, Write};
 use steadfast::memory::{MemoryBackend, MemoryConfig};
 use steadfast::redb::{Options, RedbBackend};
 use steadfast::session::{
@@ -142,6 +142,8 @@ async fn changes_wait_and_are_saved(go: impl Fn(&World), come: impl Fn(&World)) 
     let world = World::new().await;
     let (id, other) = (world.seen("alice").await, world.seen("bob").await);
     assert!(!add(&world.here, &id, 1).await.is_queued());
+    // The server tells of that, too.
+    world.until_all_is_heard().await;
     world.here.load(&id).await.unwrap();
     go(&world);
     for item in 2..=4 {
@@ -313,13 +315,35 @@ async fn what_waits_outlives_the_process() {
     world.until_stored(&id, &[0, 1]).await;
 }
 
+/// Nothing destroyed unread: what this build cannot read stays, and holds up nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_cannot_be_read_stays_and_holds_up_nothing_else() {
+    let world = World::new().await;
+    let dir = tempfile::tempdir().unwrap();
+    let local = Arc::new(RedbBackend::open(dir.path().join("journal.redb")).unwrap());
+    let namespace = Namespace::new("app").unwrap().child("v1").unwrap();
+    let namespace = namespace.child("journal").unwrap();
+    let foreign = Key::new(&namespace, &Group::new("g").unwrap(), "foreign").unwrap();
+    let put = Write::put(foreign.clone(), "not of this build");
+    assert!(local.write(put).await.unwrap().is_applied());
+    let config = JournalConfig::new(local.clone());
+    let here = over(&world.stores[0], config, &world.reports);
+    let id = world.seen("alice").await;
+    here.load(&id).await.unwrap().unwrap();
+    world.link.cut();
+    assert!(add(&here, &id, 1).await.is_queued());
+    world.link.heal();
+    world.until_stored(&id, &[0, 1]).await;
+    assert_eq!(local.get(&foreign).await.unwrap().unwrap().value, "not of this build");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_journal_takes_no_more_and_keeps_what_it_has() {
     let world = World::new().await;
     for bytes in [false, true] {
         let dir = tempfile::tempdir().unwrap();
         let full = journal(&dir);
-        let full = if bytes { full.bytes_max(130) } else { full.sessions_max(1) };
+        let full = if bytes { full.bytes_max(170) } else { full.sessions_max(1) };
         let here = over(&world.stores[0], full, &world.reports);
         let (id, other) = (world.seen("alice").await, world.seen("bob").await);
         for id in [&id, &other] {

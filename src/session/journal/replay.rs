@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::backend::{Condition, Entry, Key, Result, Ttl, Version, Write, Written};
+use crate::backend::{Condition, Entry, Error, Key, Result, Ttl, Version, Write, Written};
 use crate::observe::Replay;
 use crate::session::lookup::{Looked, Verdict};
 use crate::session::record::{Live, SessionHead};
@@ -89,21 +89,30 @@ impl<T: State> Sessions<T> {
         loop {
             match self.replay_waiting(journal).await {
                 Ok(()) => journal.more.notified().await,
-                Err(error) => {
+                Err(error) if error.is_outage() => {
                     tracing::debug!(%error, "what waits in the journal is not saved yet");
                     sleep(random::about(PAUSE)).await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "some of what waits in the journal cannot be saved");
+                    sleep(random::about(PAUSE * 50)).await;
                 }
             }
         }
     }
 
-    /// Saves all that waits, one session after the other.
+    /// Saves all that waits, one session after the other. What cannot be saved holds up nothing
+    /// else: the servers of the store fail apart, and so do records.
     async fn replay_waiting(&self, journal: &Waiting) -> Result<()> {
+        let mut failed = None;
         for (group, name) in journal.sessions().await? {
             let key = self.digest_key(&group, &name)?;
-            self.store.one_call(self.replay(journal, &key)).await?;
+            if let Err(error) = self.store.one_call(self.replay(journal, &key)).await {
+                // One that may pass soon is tried again soon.
+                failed = failed.filter(Error::is_outage).or(Some(error));
+            }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// Saves what waits for a session that is to get another id: it would not find it any more.

@@ -7,12 +7,13 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, OnceCell};
 
+use crate::Store;
 use crate::backend::{
     Condition, Durability, Entry, Error, ErrorKind, Group, Key, Namespace, Result, ScanRequest,
     Version, Write, Written,
 };
 use crate::observe::JournalMeters;
-use crate::store::Codec;
+use crate::store::{Carried, Head, Opened};
 
 use super::JournalConfig;
 
@@ -23,6 +24,8 @@ const PAGE_LEN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 #[derive(Debug)]
 pub(in crate::session) struct Waiting {
     config: JournalConfig,
+    /// Of the sessions: it puts the records into their envelopes, and encrypts them.
+    store: Store,
     namespace: Namespace,
     /// What there is, so that a session without changes costs no look. Filled by the first who
     /// asks.
@@ -68,18 +71,19 @@ pub(in crate::session) struct Stored {
     pub(in crate::session) value: Bytes,
 }
 
+impl Head for Stored {
+    const LAYOUT: u16 = 0x0501;
+}
+
 impl Waiting {
     /// # Errors
     ///
     /// [`ErrorKind::Invalid`] for a store that cannot be a journal.
-    pub(in crate::session) fn new(
-        config: JournalConfig,
-        namespace: Namespace,
-        backend: &'static str,
-    ) -> Result<Self> {
+    pub(in crate::session) fn new(config: JournalConfig, store: &Store) -> Result<Self> {
         config.check()?;
-        let meters = JournalMeters::new(backend);
-        Ok(Self { config, namespace, known: OnceCell::new(), more: Notify::new(), meters })
+        let (store, namespace) = (store.clone(), store.own_namespace(KIND)?);
+        let meters = JournalMeters::new(store.info().name);
+        Ok(Self { config, store, namespace, known: OnceCell::new(), more: Notify::new(), meters })
     }
 
     pub(super) fn durability(&self) -> Durability {
@@ -99,8 +103,14 @@ impl Waiting {
             self.known().await?.remove(&key, version);
             return Ok(None);
         };
-        let stored = Codec::Postcard.decode(&entry.value)?;
-        Ok(Some(Queued { stored, version: entry.version, age: entry.age, entry }))
+        let opened = self.store.open::<Stored>(&key, &entry)?;
+        let queued = |opened: Opened<Stored>| Queued {
+            stored: opened.head,
+            version: entry.version,
+            age: entry.age,
+            entry,
+        };
+        Ok(opened.map(queued))
     }
 
     /// Adds a change to those that were seen. False if they are not what is there any more.
@@ -111,10 +121,12 @@ impl Waiting {
         seen: Option<Version>,
     ) -> Result<bool> {
         let key = self.key(session)?;
-        let value = Codec::Postcard.encode(stored, Vec::new())?;
-        let len = value.len();
+        let put = self.store.compose::<_, ()>(&key, stored, None, Carried::default())?;
+        let len = match &put {
+            Write::Put { value, .. } => value.len(),
+            _ => 0,
+        };
         self.check_room(&key, len).await?;
-        let put = Write::put(key.clone(), value);
         let put = put.only_if(seen.map_or(Condition::Absent, Condition::VersionIs));
         let Written::Applied { version: Some(version) } = self.config.backend.write(put).await?
         else {
@@ -202,6 +214,9 @@ impl Waiting {
         }
     }
 }
+
+/// The kind in the keys of a journal.
+const KIND: &str = "journal";
 
 impl Known {
     /// Whoever wrote later may come first.
