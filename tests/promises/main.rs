@@ -15,6 +15,7 @@ mod cleanup;
 mod guarded;
 #[cfg(feature = "redis")]
 mod journal;
+mod journal_model;
 mod lookups;
 mod p01_no_lost_update;
 mod p02_no_resurrection;
