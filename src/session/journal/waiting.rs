@@ -237,3 +237,38 @@ impl Known {
         }
     }
 }
+
+#[cfg(all(test, feature = "memory", feature = "redb"))]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::redb::RedbBackend;
+
+    fn stored(value: &'static str) -> Stored {
+        Stored { base: 1, base_mark: 0, value: Bytes::from_static(value.as_bytes()) }
+    }
+
+    #[tokio::test]
+    async fn only_what_was_seen_is_forgotten_or_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let local = Arc::new(RedbBackend::open(dir.path().join("journal.redb")).unwrap());
+        let store = Store::builder(crate::connect("memory:").await.unwrap()).build().unwrap();
+        let waiting = Waiting::new(JournalConfig::new(local), &store).unwrap();
+        let session = store.own_key("session", &Group::new("g").unwrap(), "s").unwrap();
+        let seen = async || waiting.get(&session).await.unwrap().map(|queued| queued.version);
+        let value = async || waiting.get(&session).await.unwrap().unwrap().stored.value;
+
+        assert!(waiting.put(&session, &stored("one"), None).await.unwrap());
+        let one = seen().await;
+        assert!(!waiting.put(&session, &stored("blind"), None).await.unwrap());
+        assert!(waiting.put(&session, &stored("two"), one).await.unwrap());
+        // Who has saved the first comes to forget it.
+        assert!(!waiting.remove(&session, one.unwrap()).await.unwrap());
+        assert_eq!(value().await, "two");
+        assert!(waiting.remove(&session, seen().await.unwrap()).await.unwrap());
+        assert_eq!(seen().await, None);
+        assert!(waiting.put(&session, &stored("three"), None).await.unwrap());
+        assert_eq!(value().await, "three");
+    }
+}
