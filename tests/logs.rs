@@ -4,9 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use steadfast::backend::Group;
+use steadfast::store::{NearConfig, Reads};
 use steadfast::{State, Store};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -28,12 +30,19 @@ async fn an_event_of_a_call_has_neither_key_nor_value() {
     let subscriber = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE);
     let subscriber = subscriber.with_writer(move || Sink(sink.clone())).finish();
     let _listening = subscriber.set_default();
-    let store = Store::builder(steadfast::connect("memory:").await.unwrap()).build().unwrap();
+    let store = Store::builder(steadfast::connect("memory:").await.unwrap());
+    let store = store.near(NearConfig::default()).build().unwrap();
     let key = store.key("basket", &Group::new("canary-group").unwrap(), "canary-name").unwrap();
     let basket = Basket { item: 987_654_321 };
     assert!(store.write(store.put(&key, &basket).unwrap()).await.unwrap().is_applied());
+    for _ in 0..2 {
+        store.get_as::<Basket>(&key, Reads::within(Duration::from_secs(5))).await.unwrap();
+    }
     let told = String::from_utf8(told.lock().unwrap().clone()).unwrap();
     assert!(told.contains(&key.digest()) && told.contains("outcome"), "{told}");
+    for how in ["result=\"miss\" age_ms=0", "result=\"hit\""] {
+        assert!(told.contains(how), "{told}");
+    }
     assert!(!told.contains("canary") && !told.contains("987654321"), "{told}");
 }
 

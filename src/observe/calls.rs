@@ -1,4 +1,15 @@
-use crate::backend::{Error, ErrorKind};
+use std::fmt;
+
+use crate::backend::{Error, ErrorKind, Key};
+
+/// What stands for a key in an event. It is made only if somebody wants to see it.
+pub(crate) struct Digest<'a>(pub(crate) &'a Key);
+
+impl fmt::Display for Digest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.digest())
+    }
+}
 
 /// What the store is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,6 +14,19 @@ pub(crate) enum NearRead {
     Stale,
 }
 
+impl NearRead {
+    const ALL: [Self; 4] = [Self::Hit, Self::Miss, Self::Refreshing, Self::Stale];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Refreshing => "refreshing",
+            Self::Stale => "stale",
+        }
+    }
+}
+
 /// The numbers of one store. They are looked up once: a call only adds to them.
 pub(crate) struct Meters {
     #[cfg(feature = "metrics")]
@@ -33,7 +46,7 @@ pub(crate) struct Meters {
 impl Meters {
     pub(crate) fn new(_backend: &'static str) -> Self {
         // So that all names are used.
-        let _ = (Operation::ALL, Outcome::ALL);
+        let _ = (Operation::ALL, Outcome::ALL, NearRead::ALL);
         Self {}
     }
 
@@ -59,17 +72,16 @@ impl Meters {
                 "outcome" => outcome.name()
             )
         };
-        let near = |result: &'static str| {
-            metrics::counter!(
-                "steadfast_near_reads_total", "backend" => backend, "result" => result
-            )
+        let near = |read: NearRead| {
+            let labels = [("backend", backend), ("result", read.name())];
+            metrics::counter!("steadfast_near_reads_total", &labels)
         };
         Self {
             calls: Operation::ALL
                 .map(|operation| Outcome::ALL.map(|outcome| call(operation, outcome))),
             repeats: metrics::counter!("steadfast_repeats_total", "backend" => backend),
             conflicts: metrics::counter!("steadfast_conflicts_total", "backend" => backend),
-            near: ["hit", "miss", "refreshing", "stale"].map(near),
+            near: NearRead::ALL.map(near),
             backend,
         }
     }

@@ -25,7 +25,7 @@ mod cleanup;
 mod journal;
 mod meters;
 
-pub(crate) use calls::{Operation, Outcome};
+pub(crate) use calls::{Digest, Operation, Outcome};
 pub(crate) use claims::{ClaimMeters, Claimed};
 pub(crate) use cleanup::CleanupMeters;
 pub(crate) use journal::{JournalMeters, Replay};

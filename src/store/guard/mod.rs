@@ -13,7 +13,6 @@ mod endpoint;
 mod hedge;
 mod limit;
 
-use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +26,7 @@ use crate::backend::{
 };
 use crate::breaker::{BreakerState, Snapshot};
 use crate::nanos::nanos;
-use crate::observe::{Meters, Operation, Outcome};
+use crate::observe::{Digest, Meters, Operation, Outcome};
 use crate::random;
 
 pub(super) use config::GuardConfig;
@@ -298,15 +297,6 @@ impl<'a> Call<'a> {
             Operation::Get | Operation::GetMany => Kind::Read,
             Operation::Write | Operation::Transact => Kind::Write,
         }
-    }
-}
-
-/// The digest is made only if somebody wants to see it.
-struct Digest<'a>(&'a Key);
-
-impl fmt::Display for Digest<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.digest())
     }
 }
 

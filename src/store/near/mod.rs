@@ -32,7 +32,7 @@ use tokio::time::{Instant, timeout};
 use crate::backend::{Entry, Error, ErrorKind, Key, Result, Write};
 use crate::breaker;
 use crate::nanos::nanos;
-use crate::observe::NearRead;
+use crate::observe::{Digest, NearRead};
 
 use super::guard::Guard;
 use super::{Demand, Freshness, StaleReason};
@@ -157,24 +157,29 @@ impl Near {
     ) -> Result<Hit> {
         if let Some(hit) = self.peek(keys, demand) {
             let stale = hit.freshness.is_stale();
-            self.count(if stale { NearRead::Refreshing } else { NearRead::Hit });
+            self.tell(
+                keys,
+                if stale { NearRead::Refreshing } else { NearRead::Hit },
+                hit.freshness,
+            );
             return Ok(hit);
         }
         let read = self.ask(keys, demand, stale).await;
         let now = Instant::now();
         match read {
             Ok(Asked::Answer(unit)) => {
-                self.count(NearRead::Miss);
+                self.tell(keys, NearRead::Miss, Freshness::Fresh);
                 Ok(Hit { unit, now, freshness: Freshness::Fresh })
             }
             Ok(Asked::Instead(unit)) => {
-                self.count(NearRead::Stale);
                 let (age, reason) = (unit.age(now), StaleReason::Refreshing);
-                Ok(Hit { unit, now, freshness: Freshness::Stale { age, reason } })
+                let freshness = Freshness::Stale { age, reason };
+                self.tell(keys, NearRead::Stale, freshness);
+                Ok(Hit { unit, now, freshness })
             }
             Err(error) => {
                 let hit = self.stale(keys, stale, now, &error).ok_or(error)?;
-                self.count(NearRead::Stale);
+                self.tell(keys, NearRead::Stale, hit.freshness);
                 Ok(hit)
             }
         }
@@ -224,8 +229,16 @@ impl Near {
         self.config.keep
     }
 
-    fn count(&self, how: NearRead) {
+    fn tell(&self, keys: &[Key], how: NearRead, freshness: Freshness) {
         self.guard.meters.near_read(how);
+        let Some(key) = keys.first() else { return };
+        tracing::debug!(
+            namespace = key.namespace(),
+            key = %Digest(key),
+            result = how.name(),
+            age_ms = u64::try_from(freshness.age().as_millis()).unwrap_or(u64::MAX),
+            "read through the near cache"
+        );
     }
 
     fn kept(&self, keys: &[Key], now: Instant) -> Option<Arc<Unit>> {
