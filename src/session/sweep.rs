@@ -1,7 +1,7 @@
 //! What nobody will come back for.
 
 use crate::State;
-use crate::backend::{Condition, Group, Result, Write, Written};
+use crate::backend::{Condition, ErrorKind, Group, Result, Write, Written};
 
 use super::sessions::{DEVICES, KIND};
 use super::{Happening, Sessions};
@@ -14,18 +14,24 @@ impl<T: State> Sessions<T> {
     ///
     /// # Errors
     ///
-    /// What the store says; what was done until then stays done.
+    /// What the store says; what was done until then stays done. [`ErrorKind::Corrupt`] if there is
+    /// a list that this build cannot read; all others were looked through.
     pub async fn sweep(&self) -> Result<usize> {
-        let (mut removed, mut after) = (0, None);
+        let (mut removed, mut after, mut unreadable) = (0, None, None);
         loop {
             let (keys, next) = self.store.own_keys(KIND, after).await?;
             for key in keys.iter().filter(|key| key.name() == DEVICES) {
                 let group = Group::new(key.group())?;
-                removed += self.store.one_call(self.sweep_list(&group)).await?;
+                match self.store.one_call(self.sweep_list(&group)).await {
+                    Ok(count) => removed += count,
+                    // It stays as it is, and the others are looked through.
+                    Err(error) if error.kind() == ErrorKind::Corrupt => unreadable = Some(error),
+                    Err(error) => return Err(error),
+                }
             }
             after = next;
             if after.is_none() {
-                return Ok(removed);
+                return unreadable.map_or(Ok(removed), Err);
             }
         }
     }

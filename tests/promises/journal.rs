@@ -298,6 +298,49 @@ async fn a_change_whose_reply_was_lost_is_made_once() {
     }
 }
 
+/// Found on a second reading: the store was back for the next look, and the change was made again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_may_be_made_is_not_made_again_when_the_store_is_back() {
+    let faulty = Faulty::new(Arc::new(MemoryBackend::new(MemoryConfig::default())));
+    let (dir, reports) = (tempfile::tempdir().unwrap(), Reports::default());
+    let store = Store::builder(faulty.clone()).attempts(1).near(near()).build().unwrap();
+    let here = over(&store, journal(&dir), &reports);
+    let id = here.sign_in(&alice(), "", Basket { items: vec![] }).await.unwrap().id;
+    here.load(&id).await.unwrap().unwrap();
+    // The read passes, the reply to the write is lost, and its repeat is.
+    faulty.fail_next(&[Fault::Cut]);
+    faulty.fail_after(1, Fault::ReplyLost);
+    let told = here.update_or_queue(&id, |basket| basket.items.push(1)).await;
+    let Err(SessionError::Store(error)) = told else { panic!("{told:?}") };
+    assert!(error.is_ambiguous(), "{error:?}");
+    assert_eq!(items(&here, &id).await, (vec![1], false));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_wait_also_where_reads_are_answered_from_memory() {
+    let faulty = Faulty::new(Arc::new(MemoryBackend::new(MemoryConfig::default())));
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::builder(faulty.clone()).attempts(1).near(near()).build().unwrap();
+    let here: Sessions<Basket> = Sessions::builder(&store)
+        .reads(Reads::within(KEEP).serve_stale(KEEP))
+        .journal(journal(&dir))
+        .build()
+        .unwrap();
+    let id = here.sign_in(&alice(), "", Basket { items: vec![] }).await.unwrap().id;
+    here.load(&id).await.unwrap().unwrap();
+    faulty.fail_next(&[Fault::Cut; 10_000]);
+    assert!(add(&here, &id, 1).await.is_queued());
+    assert!(add(&here, &id, 2).await.is_queued());
+    assert_eq!(items(&here, &id).await.0, [1, 2], "its own changes show");
+    faulty.heal();
+    let there = Sessions::<Basket>::builder(&store).build().unwrap();
+    until("all is saved", async || {
+        let session = there.load(&id).await.ok().flatten();
+        session.is_some_and(|session| session.state.items == [1, 2])
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_waits_outlives_the_process() {
     let world = World::new().await;

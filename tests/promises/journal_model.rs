@@ -21,8 +21,9 @@ const KEEP: Duration = Duration::from_secs(300);
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// This node loses the store; one call may still reach it and lose its reply.
+    /// This node loses the store for so many calls; one may still reach it and lose its reply.
     Cut {
+        calls: usize,
         lost: Option<usize>,
     },
     Heal,
@@ -34,7 +35,8 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        3 => proptest::option::of(0_usize..4).prop_map(|lost| Step::Cut { lost }),
+        3 => (prop_oneof![1_usize..6, Just(5_000)], proptest::option::of(0_usize..4))
+            .prop_map(|(calls, lost)| Step::Cut { calls, lost }),
         3 => Just(Step::Heal),
         8 => Just(Step::Here),
         2 => Just(Step::There),
@@ -103,9 +105,9 @@ async fn take(
     told: &mut Told,
 ) {
     match step {
-        Step::Cut { lost } => {
+        Step::Cut { calls, lost } => {
             faulty.heal();
-            faulty.fail_next(&[Fault::Cut; 5_000]);
+            faulty.fail_next(&vec![Fault::Cut; calls]);
             if let Some(passing) = lost {
                 faulty.fail_after(passing, Fault::ReplyLost);
             }

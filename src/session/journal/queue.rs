@@ -4,7 +4,7 @@ use crate::observe::Replay;
 use crate::session::change::Stop;
 use crate::session::lookup::Current;
 use crate::session::{Changed, SessionError, SessionId, Sessions};
-use crate::store;
+use crate::store::{self, Freshness};
 
 use super::waiting::{Stored, Waiting};
 
@@ -52,7 +52,8 @@ impl<T: State> Sessions<T> {
     /// # Errors
     ///
     /// As [`update`](Sessions::update): an outage, too, if this process has not seen the session
-    /// for longer than its [reads](crate::session::SessionsBuilder::reads) allow.
+    /// for longer than its [reads](crate::session::SessionsBuilder::reads) allow. It is ambiguous
+    /// if the change may be made already, and the store is back: look at the session then.
     /// [`ErrorKind::Full`] if the journal is; [`ErrorKind::Invalid`] without a journal.
     pub async fn update_or_queue<R>(
         &self,
@@ -65,23 +66,43 @@ impl<T: State> Sessions<T> {
         };
         // One for all attempts: if the store made the first one after all, that is seen later.
         let mark = crate::random::number()?;
+        let mut error = match self.try_now(id, mark, &mut change).await? {
+            Ok(changed) => return Ok(Saved::Stored(changed)),
+            Err(outage) => outage,
+        };
         for _attempt in 0..ATTEMPTS_MAX {
-            let error = match self.revise_as(id, mark, |state, _| Ok(change(state))).await {
-                Ok(changed) => return Ok(Saved::Stored(changed)),
-                Err(SessionError::Store(error)) if error.is_outage() => error,
-                Err(error) => return Err(error),
-            };
             let current = match self.current_as(id, self.reads).await {
                 Ok(current) => current.map_err(SessionError::Gone)?,
                 Err(_none) => return Err(error.into()),
             };
-            if current.freshness.is_stale()
-                && let Some(saved) = self.queue(journal, current, mark, &mut change).await?
-            {
+            let is_back = current.freshness == Freshness::Fresh;
+            // What may be made already is not made again.
+            if current.opened.head.marks.has(mark) || is_back && error.is_ambiguous() {
+                return Err(error.into());
+            }
+            if is_back {
+                error = match self.try_now(id, mark, &mut change).await? {
+                    Ok(changed) => return Ok(Saved::Stored(changed)),
+                    Err(outage) => outage,
+                };
+            } else if let Some(saved) = self.queue(journal, current, mark, &mut change).await? {
                 return Ok(saved);
             }
         }
         Err(store::contended(ATTEMPTS_MAX).into())
+    }
+
+    /// Makes the change in the store. The inner error is an outage.
+    async fn try_now<R>(
+        &self,
+        id: &SessionId,
+        mark: u64,
+        change: &mut impl FnMut(&mut T) -> R,
+    ) -> Result<Result<Changed<R>, Error>, SessionError> {
+        match self.revise_as(id, mark, |state, _| Ok(change(state))).await {
+            Err(SessionError::Store(error)) if error.is_outage() => Ok(Err(error)),
+            revised => revised.map(Ok),
+        }
     }
 
     /// `None` if what waits was changed or saved meanwhile.

@@ -211,14 +211,15 @@ impl<T: State> Sessions<T> {
         queued: &Queued,
         why: WhyUnsaved,
     ) -> Result<()> {
+        // First of all: what cannot be read is neither told nor forgotten.
+        let opened = self.queued_head(key, queued)?;
+        let state = opened.as_ref().map(Opened::value).transpose()?;
         if !journal.is_to_tell(key, queued.version).await? {
             return journal.remove(key, queued.version).await.map(drop);
         }
-        let opened = self.queued_head(key, queued)?;
         let session = key.name().chars().take(8).collect();
         tracing::warn!(session, ?why, "changes that waited in the journal are not saved");
         if let Some(tell) = &self.on_unsaved {
-            let state = opened.as_ref().map(Opened::value).transpose()?;
             let principal = opened.and_then(|opened| opened.head.owner).map(|owner| owner.name);
             tell(&Unsaved { session, principal, why, state });
         }
