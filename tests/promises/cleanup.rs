@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use steadfast::backend::{Group, Ttl};
+use steadfast::backend::{Backend as _, Group, Key, Namespace, Ttl, Write};
 use steadfast::session::Happening;
 use steadfast::{Cleanup, ErrorKind, Principal, Sessions};
 
@@ -83,6 +83,25 @@ on_every_backend!(
     sessions_that_are_over_leave_the_lists,
     lists_of_nobody_are_removed,
 );
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_that_cannot_be_read_stays_and_the_others_are_looked_through() {
+    let world = World::memory();
+    let sessions = world.sessions();
+    let cleanup = Cleanup::builder(&world.store).sessions(&sessions).start().unwrap();
+    let namespace = Namespace::new("app").unwrap().child("v1").unwrap().child("session").unwrap();
+    for group in ["0", "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"] {
+        let key = Key::new(&namespace, &Group::new(group).unwrap(), "devices").unwrap();
+        assert!(world.backend.write(Write::put(key, "foreign")).await.unwrap().is_applied());
+    }
+    signed_in(&sessions, &alice(), 1).await;
+    world.clock.advance(IDLE * 2);
+    assert_eq!(cleanup.run().await.unwrap_err().kind(), ErrorKind::Corrupt);
+    let stored = stored_bytes(&world).await;
+    let lists = stored.iter().filter(|(key, _)| key.name() == "devices");
+    assert!(lists.clone().all(|(_, bytes)| bytes == "foreign"), "alice's is gone");
+    assert_eq!(lists.count(), 2);
+}
 
 async fn until(what: &str, holds: impl Fn() -> bool) {
     let started = Instant::now();

@@ -4,7 +4,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use steadfast::backend::{Backend, Durability, Group, Key, ManualClock, Namespace, Write};
+use steadfast::backend::{
+    Backend, Durability, Group, Key, ManualClock, Namespace, ScanRequest, Write,
+};
 use steadfast::memory::{MemoryBackend, MemoryConfig};
 use steadfast::redb::{Options, RedbBackend};
 use steadfast::session::{
@@ -378,6 +380,42 @@ async fn a_record_that_cannot_be_read_stays_and_holds_up_nothing_else() {
     world.link.heal();
     world.until_stored(&id, &[0, 1]).await;
     assert_eq!(local.get(&foreign).await.unwrap().unwrap().value, "not of this build");
+}
+
+/// Changes of a newer build, say, that nobody can be told of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_that_cannot_be_read_are_not_forgotten() {
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Text(String, String);
+    impl steadfast::State for Text {
+        const SCHEMA: u16 = 1;
+    }
+
+    let faulty = Faulty::new(Arc::new(MemoryBackend::new(MemoryConfig::default())));
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::builder(faulty.clone()).attempts(1).near(near()).build().unwrap();
+    let local = Arc::new(RedbBackend::open(dir.path().join("journal.redb")).unwrap());
+    let here = over(&store, JournalConfig::new(local.clone()), &Reports::default());
+    let id = here.sign_in(&alice(), "", Basket { items: vec![] }).await.unwrap().id;
+    here.load(&id).await.unwrap().unwrap();
+    faulty.fail_next(&[Fault::Cut; 10_000]);
+    assert!(add(&here, &id, 1).await.is_queued());
+    drop(here);
+    faulty.heal();
+    let there = Sessions::<Basket>::builder(&store).build().unwrap();
+    there.update(&id, |basket| basket.items.push(9)).await.unwrap();
+    let foreign: Sessions<Text> = Sessions::builder(&store)
+        .reads(Reads::latest().serve_stale(KEEP))
+        .journal(JournalConfig::new(local.clone()))
+        .on_unsaved(|_unreadable| panic!("it cannot be told"))
+        .build()
+        .unwrap();
+    for _look in 0..3 {
+        assert_eq!(foreign.load(&id).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+    let (namespace, limit) = (Namespace::new("app").unwrap(), std::num::NonZeroUsize::MIN);
+    let request = ScanRequest { namespace, after: None, limit };
+    assert_eq!(local.scan(request).await.unwrap().keys.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
