@@ -14,7 +14,6 @@ pub(crate) enum Claimed {
 }
 
 /// The numbers of the claims in one store.
-#[derive(Clone)]
 pub(crate) struct ClaimMeters {
     #[cfg(feature = "metrics")]
     total: [metrics::Counter; 7],

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use steadfast::backend::{Backend as _, Group, Key, Namespace, Ttl, Write};
+use steadfast::backend::{Group, Key, Namespace, Ttl, Write};
 use steadfast::session::Happening;
 use steadfast::{Cleanup, ErrorKind, Principal, Sessions};
 
