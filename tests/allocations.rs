@@ -42,9 +42,8 @@ fn a_hit_in_the_near_cache_allocates_nothing() {
             }
         });
     });
-    // The cache keeps its books now and then, which may take some; a read that takes one itself
-    // would take ten thousand.
+    // The cache behind keeps its books once in a while, which may take some.
     let taken = reads.count_total - empty;
     println!("{taken} allocations in {READS} reads");
-    assert!(taken < READS / 100, "{taken} allocations in {READS} reads");
+    assert!(taken < READS / 1_000, "{taken} allocations in {READS} reads");
 }

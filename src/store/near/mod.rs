@@ -9,6 +9,7 @@ mod config;
 mod feed;
 mod fence;
 mod flight;
+mod hot;
 mod own;
 mod sync;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod unit;
 
 use std::fmt;
 use std::future::Future;
+use std::hash::BuildHasher;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +43,7 @@ pub use config::NearConfig;
 pub(super) use feed::Watched;
 use fence::{Fence, Token};
 use flight::Flights;
+use hot::Hot;
 pub(super) use own::OwnWrite;
 use unit::Unit;
 
@@ -55,6 +58,8 @@ pub(super) struct Near {
     guard: Arc<Guard>,
     fence: Arc<Fence>,
     units: Cache<Key, Arc<Unit>, RandomState>,
+    hot: Hot<Unit>,
+    hasher: RandomState,
     flights: Arc<Flights>,
     born: Instant,
     refreshes: mpsc::Sender<Key>,
@@ -104,17 +109,20 @@ impl Near {
             return Err(Error::new(ErrorKind::Config, detail));
         }
         let (refreshes, asked) = mpsc::channel(REFRESHES_MAX);
+        let hasher = RandomState::default();
         let units = Cache::builder()
             .max_capacity(config.capacity)
             .weigher(|_key, unit: &Arc<Unit>| unit.weight())
             .time_to_live(config.keep)
             .eviction_policy(EvictionPolicy::lru())
-            .build_with_hasher(RandomState::default());
+            .build_with_hasher(hasher.clone());
         let near = Arc::new(Self {
             config,
             guard,
             fence: Arc::new(Fence::new()),
             units,
+            hot: Hot::new(),
+            hasher,
             flights: Arc::default(),
             born: Instant::now(),
             refreshes,
@@ -242,8 +250,18 @@ impl Near {
     }
 
     fn kept(&self, keys: &[Key], now: Instant) -> Option<Arc<Unit>> {
-        let unit = self.units.get(keys.first()?)?;
-        (*unit.keys == *keys && !unit.is_over(now)).then_some(unit)
+        let key = keys.first()?;
+        let fits = |unit: &Arc<Unit>| *unit.keys == *keys;
+        let (hash, now_ns) = (self.hasher.hash_one(key), self.ns(now));
+        let (hot, seen) = self.hot.get(hash, now_ns);
+        let unit = if let Some(unit) = hot.filter(fits) {
+            unit
+        } else {
+            let unit = self.units.get(key).filter(fits)?;
+            self.hot.put(hash, seen, &unit, now_ns);
+            unit
+        };
+        (!unit.is_over(now) && unit.age(now) <= self.config.keep).then_some(unit)
     }
 
     fn stale(
@@ -301,8 +319,10 @@ impl Near {
     fn keep(&self, unit: &Arc<Unit>) {
         let alone = self.fence.arrive(&unit.token);
         let wanted = self.config.negative || unit.has_entries();
+        let key = &unit.keys[0];
+        let _changing = self.hot.changing(self.hasher.hash_one(key));
         // One at a time for each key.
-        self.units.entry_by_ref(&unit.keys[0]).and_compute_with(|kept| {
+        self.units.entry_by_ref(key).and_compute_with(|kept| {
             if alone && wanted && self.fence.is_last(&unit.token) {
                 return Op::Put(Arc::clone(unit));
             }

@@ -7,3 +7,4 @@
 
 mod breaker;
 mod fence;
+mod hot;

@@ -166,6 +166,33 @@ async fn it_takes_no_more_room_than_it_may() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_used_all_the_time_stays() {
+    let world = World::new(NearConfig::default().capacity(10_000));
+    let used = key("used", "k");
+    world.put(&used, "kept").await;
+    world.read(&used, Demand::Latest).await;
+    for number in 0..1_000 {
+        let key = key(&number.to_string(), "k");
+        world.read(&key, WITHIN).await;
+        world.put(&key, &"v".repeat(100)).await;
+        world.read(&key, Demand::Latest).await;
+        assert_eq!(world.seen(&used, WITHIN).await, (text("kept"), false), "{number}");
+        advance(Duration::from_millis(1)).await;
+        world.near.units.run_pending_tasks();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_given_that_is_older_than_it_may_be_kept() {
+    let config = NearConfig::default().keep(SECOND).revalidate(SECOND * 10);
+    let (world, key) = kept(config).await;
+    advance(SECOND).await;
+    assert!(!world.seen(&key, WITHIN).await.1);
+    advance(Duration::from_millis(1)).await;
+    assert!(world.seen(&key, WITHIN).await.1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_is_hardly_too_old_is_given_while_the_store_is_asked() {
     let (world, key) = kept(NearConfig::default().revalidate(SECOND)).await;
     world.put(&key, "new").await;
