@@ -54,6 +54,10 @@ async fn each_result_is_counted_under_its_own_name() {
     let removal = |what: &str, count: usize| {
         format!("steadfast_cleanup_removed_total{{backend=\"memory\",what=\"{what}\"}} {count}\n")
     };
+    let transition = |to: &str| {
+        let labels = format!("backend=\"memory\",endpoint=\"0\",to=\"{to}\"");
+        format!("steadfast_breaker_transitions_total{{{labels}}} 0\n")
+    };
     for line in [
         claim("acquired", 3),
         claim("replayed", 2),
@@ -64,6 +68,11 @@ async fn each_result_is_counted_under_its_own_name() {
         claim("bypassed", 0),
         removal("expired", removed.expired),
         removal("listed", 1),
+        // They are there before anything happens.
+        "steadfast_breaker_state{backend=\"memory\",endpoint=\"0\"} 0\n".to_owned(),
+        transition("open"),
+        transition("half-open"),
+        transition("closed"),
         "steadfast_near_reads_total{backend=\"memory\",result=\"miss\"} 1\n".to_owned(),
         "steadfast_near_reads_total{backend=\"memory\",result=\"hit\"} 3\n".to_owned(),
     ] {

@@ -40,7 +40,8 @@ impl JournalConfig {
         self
     }
 
-    /// How long a change may wait. What waited longer is not saved any more.
+    /// How long the changes of a session may wait after the last of them. What waited longer is
+    /// not saved any more.
     #[must_use]
     pub fn age_max(mut self, age: Duration) -> Self {
         self.age_max = age;

@@ -43,8 +43,8 @@ pub enum WhyUnsaved {
     Changed,
     /// It ended, or goes on under another id.
     Ended(Ended),
-    /// They waited for longer than [`age_max`](super::JournalConfig::age_max), or than the session
-    /// lives unless it is used.
+    /// The last of them waited for longer than [`age_max`](super::JournalConfig::age_max), or than
+    /// the session lives unless it is used.
     TooOld,
 }
 
@@ -198,8 +198,10 @@ impl<T: State> Sessions<T> {
     }
 
     async fn settled(&self, journal: &Waiting, key: &Key, queued: &Queued) -> Result<()> {
-        journal.remove(key, queued.version).await?;
-        journal.meters.replay(Replay::Saved);
+        // Two may have saved the same: one of them removes it.
+        if journal.remove(key, queued.version).await? {
+            journal.meters.replay(Replay::Saved);
+        }
         Ok(())
     }
 
@@ -223,13 +225,12 @@ impl<T: State> Sessions<T> {
             let principal = opened.and_then(|opened| opened.head.owner).map(|owner| owner.name);
             tell(&Unsaved { session, principal, why, state });
         }
-        journal.remove(key, queued.version).await?;
         journal.meters.replay(match why {
             WhyUnsaved::Changed => Replay::Conflict,
             WhyUnsaved::Ended(_) => Replay::Ended,
             WhyUnsaved::TooOld => Replay::TooOld,
         });
-        Ok(())
+        journal.remove(key, queued.version).await.map(drop)
     }
 }
 

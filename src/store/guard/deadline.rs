@@ -23,15 +23,20 @@ pub(super) fn scope<F: Future>(whole: Duration, call: F) -> impl Future<Output =
     DEADLINE.scope(current(Instant::now(), whole), call)
 }
 
-/// The answer of a call if it comes in time. One that is ready needs no timer. Outside of a Tokio
-/// runtime, where only embedded stores work, there is no timer: they answer, however long it takes.
+/// Whether there is a timer: not outside of a Tokio runtime, where only embedded stores work.
+pub(super) fn has_timer() -> bool {
+    Handle::try_current().is_ok()
+}
+
+/// The answer of a call if it comes in time. One that is ready needs no timer. Where there
+/// is none, a call is answered however long it takes.
 pub(super) async fn within<F: Future>(deadline: Instant, call: F) -> Option<F::Output> {
     let (mut call, mut timer) = (pin!(call), pin!(None));
     poll_fn(|context| {
         if let Poll::Ready(answer) = call.as_mut().poll(context) {
             return Poll::Ready(Some(answer));
         }
-        if timer.is_none() && Handle::try_current().is_ok() {
+        if timer.is_none() && has_timer() {
             timer.set(Some(sleep_until(deadline)));
         }
         match timer.as_mut().as_pin_mut() {

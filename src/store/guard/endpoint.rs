@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use crate::backend::{Error, ErrorKind, Result};
 use crate::breaker::{Breaker, BreakerConfig, BreakerState, Open, Permit};
+use crate::observe::{breaker_begins, breaker_changed};
 
 use super::budget::Budget;
 use super::hedge::Hedge;
@@ -12,6 +13,8 @@ use super::limit::{Limit, Slot};
 /// What is kept of one of the store's servers.
 #[derive(Debug)]
 pub(super) struct Endpoint {
+    backend: &'static str,
+    number: usize,
     pub(super) breaker: Breaker,
     pub(super) hedge: Hedge,
     budget: Budget,
@@ -22,9 +25,15 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(super) fn new(breaker: BreakerConfig) -> Result<Self> {
+    pub(super) fn new(
+        backend: &'static str,
+        number: usize,
+        breaker: BreakerConfig,
+    ) -> Result<Self> {
         Ok(Self {
-            breaker: Breaker::new(breaker)?,
+            backend,
+            number,
+            breaker: Breaker::new(told_of(breaker, backend, number))?,
             hedge: Hedge::new(),
             budget: Budget::new(),
             limit: Limit::default(),
@@ -34,8 +43,8 @@ impl Endpoint {
     }
 
     pub(super) fn enter(&self, max: usize) -> Result<Slot<'_>> {
-        if !self.was_used() {
-            self.used.store(true, Ordering::Relaxed);
+        if !self.was_used() && !self.used.swap(true, Ordering::Relaxed) {
+            breaker_begins(self.backend, self.number, self.breaker.state());
         }
         self.limit.enter(max)
     }
@@ -79,11 +88,7 @@ impl Endpoint {
 }
 
 /// A breaker that tells an operator when it changes, besides whoever else is told.
-pub(super) fn told_of(
-    breaker: BreakerConfig,
-    backend: &'static str,
-    endpoint: usize,
-) -> BreakerConfig {
+fn told_of(breaker: BreakerConfig, backend: &'static str, endpoint: usize) -> BreakerConfig {
     breaker.also_on_change(move |change| {
         let to = change.to.name();
         // While a server is out, its breaker opens again after each trial in vain.
@@ -92,14 +97,7 @@ pub(super) fn told_of(
         } else {
             tracing::debug!(backend, endpoint, to, "the breaker of a server changed");
         }
-        #[cfg(feature = "metrics")]
-        {
-            let labels = [("backend", backend.to_owned()), ("endpoint", endpoint.to_string())];
-            metrics::gauge!("steadfast_breaker_state", &labels).set(f64::from(change.to as u8));
-            let [backend, endpoint] = labels;
-            let labels = [backend, endpoint, ("to", to.to_owned())];
-            metrics::counter!("steadfast_breaker_transitions_total", &labels).increment(1);
-        }
+        breaker_changed(backend, endpoint, change.to);
     })
 }
 

@@ -85,4 +85,26 @@ mod tests {
         let usual = Duration::from_nanos(hedge.usual_ns.load(Ordering::Relaxed));
         assert!((85..=105).contains(&usual.as_millis()), "{usual:?}");
     }
+
+    #[cfg(feature = "memory")]
+    #[test]
+    fn where_there_is_no_timer_nothing_is_asked_twice() {
+        use std::sync::Arc;
+
+        use futures_util::FutureExt;
+        use steadfast_memory::{MemoryBackend, MemoryConfig};
+
+        use super::super::{Guard, GuardConfig};
+        use crate::backend::{Group, Key, Namespace};
+
+        let config = GuardConfig { hedges: true, ..GuardConfig::default() };
+        let guard = Guard::new(Arc::new(MemoryBackend::new(MemoryConfig::default())), config);
+        let (namespace, group) = (Namespace::new("test").unwrap(), Group::new("g").unwrap());
+        let keys = ["a", "b"].map(|name| Key::new(&namespace, &group, name).unwrap());
+        let guard = guard.unwrap();
+        for _ in 0..3 {
+            let entries = guard.get_many(&keys).now_or_never().unwrap();
+            assert_eq!(entries.unwrap(), [None, None]);
+        }
+    }
 }

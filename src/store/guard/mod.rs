@@ -30,7 +30,7 @@ use crate::observe::{Digest, Meters, Operation, Outcome};
 use crate::random;
 
 pub(super) use config::GuardConfig;
-use endpoint::{Endpoint, told_of};
+use endpoint::Endpoint;
 
 /// The pause before the first repeat; each further one may be twice as long.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -57,8 +57,8 @@ enum Kind {
 impl Guard {
     pub(super) fn new(backend: Arc<dyn Backend>, config: GuardConfig) -> Result<Self> {
         let name = backend.info().name;
-        let breaker = |endpoint| told_of(config.breaker(), name, endpoint);
-        let endpoints = (0..ENDPOINTS).map(|number| Endpoint::new(breaker(number)));
+        let endpoint = |number| Endpoint::new(name, number, config.breaker());
+        let endpoints = (0..ENDPOINTS).map(endpoint);
         let endpoints = endpoints.collect::<Result<_>>()?;
         Ok(Self { backend, config, endpoints, born: Instant::now(), meters: Meters::new(name) })
     }
@@ -244,6 +244,7 @@ impl Guard {
             let begun = *now;
             // Only a server that is well is asked twice.
             let hedges = self.config.hedges
+                && deadline::has_timer()
                 && kind == Kind::Read
                 && endpoint.breaker.state() == BreakerState::Closed;
             let answer = if hedges {
@@ -268,7 +269,8 @@ impl Guard {
                 endpoint.failed();
             }
             let pause = pause_before(attempt);
-            let again = left > 0 && *now + pause < deadline && kind.may_repeat_after(&error);
+            let in_time = *now + pause < deadline && deadline::has_timer();
+            let again = left > 0 && in_time && kind.may_repeat_after(&error);
             if !again || !endpoint.pays_for(&error) {
                 return Err(error);
             }

@@ -164,30 +164,25 @@ impl Near {
         stale: Option<Duration>,
     ) -> Result<Hit> {
         if let Some(hit) = self.peek(keys, demand) {
-            let stale = hit.freshness.is_stale();
-            self.tell(
-                keys,
-                if stale { NearRead::Refreshing } else { NearRead::Hit },
-                hit.freshness,
-            );
+            self.tell(keys, hit.freshness);
             return Ok(hit);
         }
         let read = self.ask(keys, demand, stale).await;
         let now = Instant::now();
         match read {
             Ok(Asked::Answer(unit)) => {
-                self.tell(keys, NearRead::Miss, Freshness::Fresh);
+                self.tell(keys, Freshness::Fresh);
                 Ok(Hit { unit, now, freshness: Freshness::Fresh })
             }
             Ok(Asked::Instead(unit)) => {
                 let (age, reason) = (unit.age(now), StaleReason::Refreshing);
                 let freshness = Freshness::Stale { age, reason };
-                self.tell(keys, NearRead::Stale, freshness);
+                self.tell(keys, freshness);
                 Ok(Hit { unit, now, freshness })
             }
             Err(error) => {
                 let hit = self.stale(keys, stale, now, &error).ok_or(error)?;
-                self.tell(keys, NearRead::Stale, hit.freshness);
+                self.tell(keys, hit.freshness);
                 Ok(hit)
             }
         }
@@ -237,7 +232,13 @@ impl Near {
         self.config.keep
     }
 
-    fn tell(&self, keys: &[Key], how: NearRead, freshness: Freshness) {
+    fn tell(&self, keys: &[Key], freshness: Freshness) {
+        let how = match freshness {
+            Freshness::Fresh => NearRead::Miss,
+            Freshness::Cached { .. } => NearRead::Hit,
+            Freshness::Stale { reason: StaleReason::Refreshing, .. } => NearRead::Refreshing,
+            Freshness::Stale { .. } => NearRead::Stale,
+        };
         self.guard.meters.near_read(how);
         let Some(key) = keys.first() else { return };
         tracing::debug!(
