@@ -49,12 +49,16 @@ impl<T: State> Sessions<T> {
     /// For what may come to nothing if somebody else changes the session meanwhile, such as
     /// preferences or a counter; not for what must not be done twice.
     ///
+    /// It may take longer than one call: the store is asked for the change, and then for what the
+    /// change is to be made on, each within a deadline of its own.
+    ///
     /// # Errors
     ///
     /// As [`update`](Sessions::update): an outage, too, if this process has not seen the session
     /// for longer than its [reads](crate::session::SessionsBuilder::reads) allow. It is ambiguous
     /// if the change may be made already, and the store is back: look at the session then.
-    /// [`ErrorKind::Full`] if the journal is; [`ErrorKind::Invalid`] without a journal.
+    /// [`ErrorKind::Full`] if the journal is; [`ErrorKind::Contended`] if others change it all the
+    /// time; [`ErrorKind::Invalid`] without a journal.
     pub async fn update_or_queue<R>(
         &self,
         id: &SessionId,
