@@ -24,6 +24,7 @@ impl<T: State> Sessions<T> {
     }
 
     async fn end(&self, id: &SessionId) -> std::result::Result<(), SessionError> {
+        self.store.forget(&self.session_key(id)?);
         for _attempt in 0..ATTEMPTS_MAX {
             let place = match self.place(id).await? {
                 Ok(place) => place,
@@ -62,6 +63,7 @@ impl<T: State> Sessions<T> {
 
     async fn end_device(&self, principal: &Principal, short_id: &str) -> Result<bool> {
         let (mut ended, owner) = (false, Some(principal.name()));
+        self.store.forget(&self.list_key(&principal.group())?);
         for _attempt in 0..ATTEMPTS_MAX {
             let told = |error| half_done(error, ended);
             let (roster, _) = self.roster(&principal.group(), &[]).await.map_err(told)?;

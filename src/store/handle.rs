@@ -281,6 +281,13 @@ impl Store {
         self.0.guard.get(key).await
     }
 
+    /// What is kept of this key's group is not given any more: something of it is to end.
+    pub(crate) fn forget(&self, key: &Key) {
+        if let Some(near) = &self.0.near {
+            near.forget(key);
+        }
+    }
+
     /// Runs a call of a user, which may take several trips: they have one deadline.
     pub(crate) fn one_call<F: Future>(&self, call: F) -> impl Future<Output = F::Output> {
         self.0.guard.one_call(call)

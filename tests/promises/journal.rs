@@ -382,6 +382,56 @@ async fn a_record_that_cannot_be_read_stays_and_holds_up_nothing_else() {
     assert_eq!(local.get(&foreign).await.unwrap().unwrap().value, "not of this build");
 }
 
+/// What was cut off may be on the disk all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_was_cut_off_is_not_in_the_way_of_the_next() {
+    let (world, dir) = (World::new().await, tempfile::tempdir().unwrap());
+    let local = Arc::new(RedbBackend::open(dir.path().join("journal.redb")).unwrap());
+    let local = Faulty::new(local);
+    let here = over(&world.stores[0], JournalConfig::new(local.clone()), &world.reports);
+    let id = world.seen("alice").await;
+    here.load(&id).await.unwrap().unwrap();
+    world.link.cut();
+    local.fail_next(&[Fault::ReplyLost]);
+    let cut_off = here.update_or_queue(&id, |basket| basket.items.push(1)).await;
+    assert!(cut_off.is_err(), "{cut_off:?}");
+    assert!(add(&here, &id, 2).await.is_queued());
+    world.link.heal();
+    world.until_stored(&id, &[0, 1, 2]).await;
+}
+
+/// It was used on another node while a change of it waited on this one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_waited_ends_no_session_early() {
+    const MINUTES: Duration = Duration::from_secs(60);
+    let (dir, clock) = (tempfile::tempdir().unwrap(), ManualClock::at_us(1_700_000_000_000_000));
+    let backend = Arc::new(MemoryBackend::with_clock(MemoryConfig::default(), clock.clone()));
+    let faulty = Faulty::new(backend.clone());
+    let store = Store::builder(faulty.clone()).attempts(1).near(near()).build().unwrap();
+    let options = Options { clock: clock.clone(), sweep_every: None };
+    let local = RedbBackend::open_with(dir.path().join("journal.redb"), options).unwrap();
+    let local = Arc::new(local);
+    let here = over(&store, JournalConfig::new(local.clone()), &Reports::default());
+    let there = Sessions::<Basket>::builder(&Store::builder(backend).build().unwrap());
+    let there = there.build().unwrap();
+    let id = here.sign_in(&alice(), "", Basket { items: vec![] }).await.unwrap().id;
+    here.load(&id).await.unwrap().unwrap();
+    faulty.fail_next(&[Fault::Cut; 10_000]);
+    assert!(add(&here, &id, 1).await.is_queued());
+    clock.advance(MINUTES * 20);
+    there.load(&id).await.unwrap().unwrap();
+    faulty.heal();
+    until("the change is saved", async || {
+        // A look at the session would be a use, and lengthen its life.
+        let (namespace, limit) = (Namespace::new("app").unwrap(), std::num::NonZeroUsize::MIN);
+        let request = ScanRequest { namespace, after: None, limit };
+        local.scan(request).await.unwrap().keys.is_empty()
+    })
+    .await;
+    clock.advance(MINUTES * 15);
+    assert_eq!(items(&there, &id).await.0, [1]);
+}
+
 /// Changes of a newer build, say, that nobody can be told of.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_that_cannot_be_read_are_not_forgotten() {

@@ -1,14 +1,17 @@
 //! P8: a cached read is never older than the bound the caller set, and says how old it is. Here
 //! between two processes on one Redis; the near cache's own tests have every interleaving.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use steadfast::backend::{Group, Key, Transacted, Transactions, Written};
+use steadfast::backend::{Backend, Group, Key, Transacted, Transactions, Written};
+use steadfast::memory::{MemoryBackend, MemoryConfig};
 use steadfast::store::{Freshness, NearConfig, Reads};
 use steadfast::{ErrorKind, Sessions, Store};
 use steadfast_conformance::proxy::FaultProxy;
 use steadfast_conformance::servers::{MemcachedServer, RedisServer};
 
+use crate::fault::{Fault, Faulty};
 use crate::world::{Basket, alice};
 
 const BOUND: Duration = Duration::from_secs(2);
@@ -16,6 +19,10 @@ const BOUND: Duration = Duration::from_secs(2);
 async fn store(url: &str) -> Store {
     let near = NearConfig::default().keep(Duration::from_secs(60)).refresh_changed(true);
     Store::builder(steadfast::connect(url).await.unwrap()).near(near).build().unwrap()
+}
+
+fn memory() -> Arc<dyn Backend> {
+    Arc::new(MemoryBackend::new(MemoryConfig::default()))
 }
 
 fn key(store: &Store) -> Key {
@@ -191,6 +198,53 @@ async fn a_session_that_was_ended_is_not_served_from_memory() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
+}
+
+/// Nobody can tell whether it ended, but somebody wanted it to.
+#[tokio::test]
+async fn a_session_that_could_not_be_ended_is_not_served_from_memory() {
+    let faulty = Faulty::new(memory());
+    let near = NearConfig::default().keep(Duration::from_secs(60));
+    let store = Store::builder(faulty.clone()).attempts(1).near(near).build().unwrap();
+    let reads = Reads::latest().serve_stale(Duration::from_secs(60));
+    let sessions = Sessions::<Basket>::builder(&store).reads(reads).build().unwrap();
+    let alice = alice();
+    for by_device in [false, true] {
+        let id = sessions.sign_in(&alice, "laptop", Basket::default()).await.unwrap().id;
+        let device = sessions.devices(&alice, Some(&id)).await.unwrap().remove(0);
+        assert!(sessions.load(&id).await.unwrap().is_some());
+        faulty.fail_next(&[Fault::Cut; 10_000]);
+        let kept = sessions.load(&id).await.unwrap().unwrap();
+        assert!(kept.freshness.is_stale());
+        let failed = if by_device {
+            sessions.destroy_device(&alice, &device.short_id).await.is_err()
+        } else {
+            sessions.destroy(&id).await.is_err()
+        };
+        assert!(failed);
+        let error = sessions.load(&id).await.unwrap_err();
+        assert!(error.is_outage(), "{error:?}");
+        faulty.heal();
+        sessions.destroy(&id).await.unwrap();
+    }
+}
+
+/// Others ended it, and nobody told this process: it sees so when it wants to end it itself.
+#[tokio::test]
+async fn a_session_that_was_found_ended_is_not_served_from_memory() {
+    let backend = memory();
+    let near = NearConfig::default().keep(Duration::from_secs(60));
+    let store = Store::builder(backend.clone()).near(near).build().unwrap();
+    let reads = Reads::within(Duration::from_secs(60));
+    let here = Sessions::<Basket>::builder(&store).reads(reads).build().unwrap();
+    let there = Store::builder(backend).build().unwrap();
+    let there = Sessions::<Basket>::builder(&there).build().unwrap();
+    let id = here.sign_in(&alice(), "laptop", Basket::default()).await.unwrap().id;
+    assert!(here.load(&id).await.unwrap().is_some());
+    there.destroy(&id).await.unwrap();
+    assert!(here.load(&id).await.unwrap().is_some(), "it may be as old as that");
+    here.destroy(&id).await.unwrap();
+    assert!(here.load(&id).await.unwrap().is_none());
 }
 
 #[tokio::test]

@@ -128,14 +128,16 @@ impl Waiting {
         };
         self.check_room(&key, len).await?;
         let put = put.only_if(seen.map_or(Condition::Absent, Condition::VersionIs));
-        let Written::Applied { version: Some(version) } = self.config.backend.write(put).await?
-        else {
-            return Ok(false);
+        let (version, len, is_made) = match self.config.backend.write(put).await? {
+            Written::Applied { version: Some(version) } => (version, len, true),
+            // Nobody may have noted it: a put that was cut off is made all the same.
+            Written::Refused { current: Some(entry) } => (entry.version, entry.value.len(), false),
+            _ => return Ok(false),
         };
         self.known().await?.add(key, version, len);
         self.tell_depth().await?;
         self.more.notify_one();
-        Ok(true)
+        Ok(is_made)
     }
 
     /// Forgets the changes that were seen, unless more came since.
@@ -152,7 +154,7 @@ impl Waiting {
     pub(super) async fn is_to_tell(&self, session: &Key, seen: Version) -> Result<bool> {
         let mut known = self.known().await?;
         let noted = known.records.get_mut(&self.key(session)?);
-        let noted = noted.filter(|noted| noted.version == seen && !noted.told);
+        let noted = noted.filter(|noted| noted.version <= seen && !noted.told);
         Ok(noted.map(|noted| noted.told = true).is_some())
     }
 

@@ -218,13 +218,20 @@ impl Near {
                 (Err(_elapsed), None) => {}
             }
         }
-        flight.await.map(Asked::Answer)
+        // Others may have begun it, or what this is a part of.
+        self.guard.in_time(flight).await?.map(Asked::Answer)
     }
 
     /// To be held while writes are made.
     pub(super) fn writing(&self, writes: &[Write]) -> OwnWrite<'_> {
         let stripes = writes.iter().map(|write| stripe(&self.fence, write.key())).collect();
         OwnWrite::begin(&self.fence, stripes, writes)
+    }
+
+    /// Somebody wants this gone, and what is of its group with it: what is kept is not given any
+    /// more, whether or not that comes about.
+    pub(super) fn forget(&self, key: &Key) {
+        self.fence.hard(stripe(&self.fence, key));
     }
 
     /// For how long answers are kept.
