@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use steadfast::backend::{Backend, Group, Key, Retry, Write};
+use steadfast::backend::{Backend, Group, Key, ManualClock, Retry, Write};
 use steadfast::breaker::BreakerState;
 use steadfast::idempotency::{Begin, Fingerprint, IdempotencyKey};
 use steadfast::memory::{MemoryBackend, MemoryConfig};
@@ -284,4 +284,24 @@ async fn settings_that_make_no_sense_are_refused() {
     for builder in bad {
         assert_eq!(builder.build().unwrap_err().kind(), ErrorKind::Invalid);
     }
+}
+
+/// The look took most of the time that there is; what is left of it is the touch's.
+#[tokio::test(start_paused = true)]
+async fn a_session_of_a_request_is_read_and_touched_within_one_deadline() {
+    let clock = ManualClock::at_us(1_700_000_000_000_000);
+    let inner = MemoryBackend::with_clock(MemoryConfig::default(), clock.clone());
+    let faulty = Faulty::new(Arc::new(inner));
+    let deadline = Duration::from_millis(600);
+    let store = builder(&faulty).attempts(1).deadline(deadline).build().unwrap();
+    let sessions = Sessions::<Basket>::builder(&store).build().unwrap();
+    let id = sessions.create(Basket::default()).await.unwrap().id;
+    clock.advance(Duration::from_secs(20 * 60));
+    faulty.trips();
+    faulty.fail_next(&[Fault::Slow, Fault::Hang]);
+    let started = Instant::now();
+    let request = SessionHandle::new(&sessions, Some(id), Mode::Normal);
+    assert!(request.get().await.unwrap().is_some());
+    assert_eq!(faulty.trips(), 2);
+    assert!(started.elapsed() < deadline + Duration::from_millis(60), "{:?}", started.elapsed());
 }
