@@ -192,23 +192,23 @@ impl<T: State> SessionHandle<T> {
 
     async fn read(&self, phase: &mut Phase<T>) -> crate::Result<()> {
         let Phase::Unread(id) = phase else { return Ok(()) };
-        let Shared { sessions, mode, .. } = &*self.0;
-        let read = async {
-            Ok(match sessions.current_as(id, sessions.reads).await? {
-                Ok(current) => {
-                    // Before anything is written: what this build cannot read is not even touched.
-                    let state = current.opened.value()?;
-                    let touched = *mode != Mode::NoTouch
-                        && !current.freshness.is_stale()
-                        && sessions.touch_if_due(&current.key, &current.opened).await;
-                    let session = sessions.session(current.clone(), state, touched);
-                    Phase::Live(Arc::new(session), Some(Box::new(current)))
-                }
-                Err(ended) => Phase::Absent(Some(ended)),
-            })
-        };
-        *phase = sessions.store.one_call(read).await?;
+        *phase = self.0.sessions.store.one_call(self.look(id)).await?;
         Ok(())
+    }
+
+    async fn look(&self, id: &SessionId) -> crate::Result<Phase<T>> {
+        let Shared { sessions, mode, .. } = &*self.0;
+        let current = match sessions.current_as(id, sessions.reads).await? {
+            Ok(current) => current,
+            Err(ended) => return Ok(Phase::Absent(Some(ended))),
+        };
+        // Before anything is written: what this build cannot read is not even touched.
+        let state = current.opened.value()?;
+        let touched = *mode != Mode::NoTouch
+            && !current.freshness.is_stale()
+            && sessions.touch_if_due(&current.key, &current.opened).await;
+        let session = sessions.session(current.clone(), state, touched);
+        Ok(Phase::Live(Arc::new(session), Some(Box::new(current))))
     }
 }
 

@@ -8,8 +8,8 @@ use steadfast::backend::{Backend, Group, Key, ManualClock, Retry, Write};
 use steadfast::breaker::BreakerState;
 use steadfast::idempotency::{Begin, Fingerprint, IdempotencyKey};
 use steadfast::memory::{MemoryBackend, MemoryConfig};
-use steadfast::session::{Edit, Mode, SessionHandle};
-use steadfast::store::StoreBuilder;
+use steadfast::session::{Edit, Mode, Rotation, SessionHandle};
+use steadfast::store::{NearConfig, Reads, StoreBuilder};
 use steadfast::{Error, ErrorKind, Idempotency, Result, Sessions, Store};
 use tokio::time::{Instant, sleep};
 
@@ -303,5 +303,23 @@ async fn a_session_of_a_request_is_read_and_touched_within_one_deadline() {
     let request = SessionHandle::new(&sessions, Some(id), Mode::Normal);
     assert!(request.get().await.unwrap().is_some());
     assert_eq!(faulty.trips(), 2);
+    assert!(started.elapsed() < deadline + Duration::from_millis(60), "{:?}", started.elapsed());
+}
+
+/// Where reads are shared, each would otherwise bring a deadline of its own.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_has_moved_is_found_within_one_deadline() {
+    let (faulty, deadline) = (faulty(), Duration::from_millis(600));
+    let store = builder(&faulty).attempts(1).deadline(deadline).near(NearConfig::default());
+    let reads = Reads::within(Duration::from_secs(1));
+    let sessions = Sessions::<Basket>::builder(&store.build().unwrap()).reads(reads);
+    let sessions = sessions.build().unwrap();
+    let id = sessions.create(Basket::default()).await.unwrap().id;
+    sessions.rotate(&id, Rotation::Renewal).await.unwrap();
+    faulty.trips();
+    faulty.fail_next(&[Fault::Slow, Fault::Hang]);
+    let started = Instant::now();
+    let error = sessions.load(&id).await.unwrap_err();
+    assert_eq!((error.kind(), faulty.trips()), (ErrorKind::Timeout, 2));
     assert!(started.elapsed() < deadline + Duration::from_millis(60), "{:?}", started.elapsed());
 }

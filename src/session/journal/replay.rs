@@ -61,8 +61,7 @@ enum Course {
     /// They are written on this.
     Write {
         on: Version,
-        /// How long that has to live.
-        seen_left: Option<Duration>,
+        left: Duration,
         guard: Option<Write>,
     },
     /// They were written already.
@@ -145,10 +144,7 @@ impl<T: State> Sessions<T> {
             match self.course(journal, key, &queued, looked)? {
                 Course::Done => return self.settled(journal, key, &queued).await,
                 Course::Lost(why) => return self.lost(journal, key, &queued, why).await,
-                Course::Write { on, seen_left, guard } => {
-                    let left = self.kept.as_duration().saturating_sub(queued.age);
-                    // It may have been used elsewhere since.
-                    let left = left.max(seen_left.unwrap_or_default());
+                Course::Write { on, left, guard } => {
                     let put = Write::put(key.clone(), queued.stored.value.clone());
                     let put = put.expiring(Ttl::new(left)?).only_if(Condition::VersionIs(on));
                     let written = self.store.write_guarded(guard.as_ref(), put).await?;
@@ -184,7 +180,10 @@ impl<T: State> Sessions<T> {
         } else if now.version.get() == queued.stored.base
             || ours.has_since(queued.stored.base_mark, theirs.newest())
         {
-            Course::Write { on: now.version, seen_left: now.left, guard: looked.guard }
+            let left = self.kept.as_duration().saturating_sub(queued.age);
+            // It may have been used elsewhere since.
+            let left = left.max(now.left.unwrap_or_default());
+            Course::Write { on: now.version, left, guard: looked.guard }
         } else {
             Course::Lost(WhyUnsaved::Changed)
         })

@@ -273,4 +273,21 @@ mod tests {
         assert!(waiting.put(&session, &stored("three"), None).await.unwrap());
         assert_eq!(value().await, "three");
     }
+    /// A put that was cut off is on the disk, and noted by nobody.
+    #[tokio::test]
+    async fn a_loss_is_told_once_also_of_what_was_not_noted() {
+        let dir = tempfile::tempdir().unwrap();
+        let local = Arc::new(RedbBackend::open(dir.path().join("journal.redb")).unwrap());
+        let store = Store::builder(crate::connect("memory:").await.unwrap()).build().unwrap();
+        let [ours, other] =
+            [(), ()].map(|()| Waiting::new(JournalConfig::new(local.clone()), &store).unwrap());
+        let session = store.own_key("session", &Group::new("g").unwrap(), "s").unwrap();
+        assert!(ours.put(&session, &stored("one"), None).await.unwrap());
+        let one = other.get(&session).await.unwrap().unwrap().version;
+        assert!(other.put(&session, &stored("two"), Some(one)).await.unwrap());
+        let two = ours.get(&session).await.unwrap().unwrap().version;
+        assert!(two > one);
+        assert!(ours.is_to_tell(&session, two).await.unwrap());
+        assert!(!ours.is_to_tell(&session, two).await.unwrap());
+    }
 }
