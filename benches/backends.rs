@@ -105,7 +105,7 @@ fn read(criterion: &mut Criterion) {
         tokio::task::block_in_place(|| {
             for task in 0..TASKS[1] {
                 let put = Write::put(key(task), vec![7; VALUE_LEN]);
-                let put = tokio::runtime::Handle::current().block_on(backend.write(put)).unwrap();
+                let put = tokio::runtime::Handle::current().block_on(backend.write(&put)).unwrap();
                 assert!(put.is_applied());
             }
         });
@@ -121,7 +121,7 @@ fn write(criterion: &mut Criterion) {
         Box::new(move |task| {
             let backend = backend.clone();
             let put = Write::put(key(task), vec![7; VALUE_LEN]);
-            async move { assert!(backend.write(put).await.unwrap().is_applied()) }
+            async move { assert!(backend.write(&put).await.unwrap().is_applied()) }
         })
     });
 }

@@ -90,7 +90,7 @@ async fn guard() {
     for _ in 0..ROUNDS {
         let started = Instant::now();
         for _ in 0..CALLS {
-            assert!(backend.write(black_box(check())).await.unwrap().is_applied());
+            assert!(backend.write(black_box(&check())).await.unwrap().is_applied());
         }
         bare.push(nanos(started));
         let started = Instant::now();

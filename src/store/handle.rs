@@ -197,7 +197,7 @@ impl Store {
         let near = self.0.near.as_ref();
         let own = near.map(|near| near.writing(std::slice::from_ref(&write)));
         let is_touch = matches!(write, Write::Touch { .. });
-        let written = self.0.guard.write(write).await;
+        let written = self.0.guard.write(&write).await;
         // A touch leaves the value as it is.
         if let (Ok(_), Some(own), false) = (&written, own, is_touch) {
             own.overtook();
@@ -212,7 +212,7 @@ impl Store {
     /// As [`Backend::transact`](crate::backend::Backend::transact).
     pub async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
         let own = self.0.near.as_ref().map(|near| near.writing(&writes));
-        let transacted = self.0.guard.transact(writes).await;
+        let transacted = self.0.guard.transact(&writes).await;
         if let (Ok(_), Some(own)) = (&transacted, own) {
             own.overtook();
         }

@@ -77,7 +77,7 @@ impl Backend for Restarts {
         self.now().get_many(keys).await
     }
 
-    async fn write(&self, write: Write) -> Result<Written> {
+    async fn write(&self, write: &Write) -> Result<Written> {
         self.now().write(write).await
     }
 
@@ -85,7 +85,7 @@ impl Backend for Restarts {
         self.now().write_many(writes).await
     }
 
-    async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
+    async fn transact(&self, writes: &[Write]) -> Result<Transacted> {
         self.now().transact(writes).await
     }
 

@@ -111,7 +111,7 @@ impl Backend for Link {
         self.trip(false, self.store.get_many(keys)).await
     }
 
-    async fn write(&self, write: Write) -> Result<Written> {
+    async fn write(&self, write: &Write) -> Result<Written> {
         self.trip(true, self.store.write(write)).await
     }
 
@@ -119,7 +119,7 @@ impl Backend for Link {
         self.trip(true, self.store.write_many(writes)).await
     }
 
-    async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
+    async fn transact(&self, writes: &[Write]) -> Result<Transacted> {
         self.trip(true, self.store.transact(writes)).await
     }
 

@@ -114,7 +114,7 @@ fn open(engine: Engine, dir: &TempDir, clock: ManualClock) -> Open {
 fn store_now_us(backend: &dyn Backend) -> u64 {
     let namespace = Namespace::new("time").unwrap();
     let key = Key::new(&namespace, &Group::new("g").unwrap(), "now").unwrap();
-    assert!(block_on(backend.write(Write::put(key.clone(), "now"))).unwrap().is_applied());
+    assert!(block_on(backend.write(&Write::put(key.clone(), "now"))).unwrap().is_applied());
     let entry = block_on(backend.get(&key)).unwrap().unwrap();
     entry.now_us()
 }

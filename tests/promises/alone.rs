@@ -127,9 +127,9 @@ impl Backend for Alone {
         Ok(entries)
     }
 
-    async fn write(&self, write: Write) -> Result<Written> {
+    async fn write(&self, write: &Write) -> Result<Written> {
         let mut numbers = self.numbers.lock().await;
-        let written = self.inner.write(numbers.meaning(self.rounded(write))).await?;
+        let written = self.inner.write(&numbers.meaning(self.rounded(write.clone()))).await?;
         match written {
             Written::Applied { version } => {
                 Ok(Written::Applied { version: version.map(|version| numbers.number(version)) })
@@ -144,13 +144,13 @@ impl Backend for Alone {
     async fn write_many(&self, writes: Vec<Write>) -> Result<Vec<Result<Written>>> {
         let mut answers = Vec::new();
         for write in writes {
-            answers.push(self.write(write).await);
+            answers.push(self.write(&write).await);
         }
         Ok(answers)
     }
 
-    async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
-        self.info.capabilities.check_transaction(&writes)?;
+    async fn transact(&self, writes: &[Write]) -> Result<Transacted> {
+        self.info.capabilities.check_transaction(writes)?;
         unreachable!("it has no transactions")
     }
 

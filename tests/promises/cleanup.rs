@@ -92,7 +92,7 @@ async fn a_list_that_cannot_be_read_stays_and_the_others_are_looked_through() {
     let namespace = Namespace::new("app").unwrap().child("v1").unwrap().child("session").unwrap();
     for group in ["0", "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"] {
         let key = Key::new(&namespace, &Group::new(group).unwrap(), "devices").unwrap();
-        assert!(world.backend.write(Write::put(key, "foreign")).await.unwrap().is_applied());
+        assert!(world.backend.write(&Write::put(key, "foreign")).await.unwrap().is_applied());
     }
     signed_in(&sessions, &alice(), 1).await;
     world.clock.advance(IDLE * 2);

@@ -108,7 +108,7 @@ impl Backend for Faulty {
         self.pass(self.inner.get_many(keys)).await
     }
 
-    async fn write(&self, write: Write) -> Result<Written> {
+    async fn write(&self, write: &Write) -> Result<Written> {
         self.pass(self.inner.write(write)).await
     }
 
@@ -116,7 +116,7 @@ impl Backend for Faulty {
         self.pass(self.inner.write_many(writes)).await
     }
 
-    async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
+    async fn transact(&self, writes: &[Write]) -> Result<Transacted> {
         self.pass(self.inner.transact(writes)).await
     }
 

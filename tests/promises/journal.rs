@@ -377,7 +377,7 @@ async fn a_record_that_cannot_be_read_stays_and_holds_up_nothing_else() {
     let namespace = namespace.child("journal").unwrap();
     let foreign = Key::new(&namespace, &Group::new("g").unwrap(), "foreign").unwrap();
     let put = Write::put(foreign.clone(), "not of this build");
-    assert!(local.write(put).await.unwrap().is_applied());
+    assert!(local.write(&put).await.unwrap().is_applied());
     let config = JournalConfig::new(local.clone());
     let here = over(&world.stores[0], config, &world.reports);
     let id = world.seen("alice").await;

@@ -56,7 +56,7 @@ impl Context {
     }
 
     pub(crate) async fn write(&self, write: Write) -> Outcome<Written> {
-        Ok(self.backend.write(write).await?)
+        Ok(self.backend.write(&write).await?)
     }
 
     /// Makes a put that must be applied.

@@ -31,7 +31,7 @@ use crate::{
 /// /// Claims a key for whoever comes first.
 /// async fn claim(backend: &dyn Backend, key: Key) -> Result<bool> {
 ///     let claim = Write::put(key, "mine").only_if(Condition::Absent);
-///     Ok(matches!(backend.write(claim).await?, Written::Applied { .. }))
+///     Ok(matches!(backend.write(&claim).await?, Written::Applied { .. }))
 /// }
 /// ```
 #[async_trait]
@@ -71,7 +71,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// Before any I/O for a value over the limit; otherwise if the store did not confirm, in
     /// which case [`Error::is_ambiguous`](crate::Error::is_ambiguous) tells whether the change
     /// may have been made.
-    async fn write(&self, write: Write) -> Result<Written>;
+    async fn write(&self, write: &Write) -> Result<Written>;
 
     /// Makes several changes in order, each atomic alone: one may fail or be refused and the next
     /// still be made.
@@ -89,7 +89,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
     ///
     /// As [`write`](Backend::write), and before any I/O as
     /// [`Capabilities::check_transaction`](crate::Capabilities::check_transaction).
-    async fn transact(&self, writes: Vec<Write>) -> Result<Transacted>;
+    async fn transact(&self, writes: &[Write]) -> Result<Transacted>;
 
     /// One page of live keys. A key that is there during the whole scan is returned at least
     /// once; one that comes or goes meanwhile may be.

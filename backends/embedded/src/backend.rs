@@ -214,10 +214,10 @@ impl<E: Engine> Backend for Embedded<E> {
         self.read("get_many", move |engine, clock| read::get(engine, &keys, clock)).await
     }
 
-    async fn write(&self, write: Write) -> Result<Written> {
+    async fn write(&self, write: &Write) -> Result<Written> {
         self.check_open("write")?;
-        self.named("write", self.info.capabilities.check_write(&write))?;
-        self.job("write", |reply| Job::Write(write, reply)).await
+        self.named("write", self.info.capabilities.check_write(write))?;
+        self.job("write", |reply| Job::Write(write.clone(), reply)).await
     }
 
     async fn write_many(&self, writes: Vec<Write>) -> Result<Vec<Result<Written>>> {
@@ -241,10 +241,10 @@ impl<E: Engine> Backend for Embedded<E> {
         Ok(merged.collect())
     }
 
-    async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
+    async fn transact(&self, writes: &[Write]) -> Result<Transacted> {
         self.check_open("transact")?;
-        self.named("transact", self.info.capabilities.check_transaction(&writes))?;
-        self.job("transact", |reply| Job::Transact(writes, reply)).await
+        self.named("transact", self.info.capabilities.check_transaction(writes))?;
+        self.job("transact", |reply| Job::Transact(writes.to_vec(), reply)).await
     }
 
     async fn scan(&self, request: ScanRequest) -> Result<ScanPage> {

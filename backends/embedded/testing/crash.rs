@@ -103,12 +103,12 @@ async fn write_on(backend: &dyn Backend, task: usize, from: u64) {
     for number in from.. {
         let mut writes = writes(task, number);
         let versions = if writes.len() == 1 {
-            match backend.write(writes.remove(0)).await.unwrap() {
+            match backend.write(&writes.remove(0)).await.unwrap() {
                 Written::Applied { version } => vec![version],
                 Written::Refused { .. } => unreachable!("there was no condition"),
             }
         } else {
-            match backend.transact(writes).await.unwrap() {
+            match backend.transact(&writes).await.unwrap() {
                 Transacted::Applied { versions } => versions,
                 Transacted::Refused { .. } => unreachable!("there was no condition"),
             }

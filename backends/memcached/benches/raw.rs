@@ -36,7 +36,7 @@ fn main() {
         let raw = raw.max_idle(BARE_CONNECTIONS).connect_async(server.addr()).await.unwrap();
         for number in 0..TASKS {
             let put = Write::put(key(number), vec![1; VALUE_LEN]);
-            assert!(backend.write(put).await.unwrap().is_applied());
+            assert!(backend.write(&put).await.unwrap().is_applied());
         }
         let mut against = [("bare client", Vec::new()), ("bare client, same flags", Vec::new())];
         for round in 0..rounds {

@@ -203,10 +203,10 @@ impl Backend for MemcachedBackend {
         self.read_many(keys).await.map_err(|error| error.at(NAME, "get_many"))
     }
 
-    async fn write(&self, write: Write) -> Result<Written> {
+    async fn write(&self, write: &Write) -> Result<Written> {
         let made = async {
             let _call = self.begin()?;
-            self.change(&write, self.deadline()).await
+            self.change(write, self.deadline()).await
         };
         made.await.map_err(|error| error.at(NAME, "write"))
     }
@@ -215,9 +215,9 @@ impl Backend for MemcachedBackend {
         self.change_many(writes).await.map_err(|error| error.at(NAME, "write_many"))
     }
 
-    async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
+    async fn transact(&self, writes: &[Write]) -> Result<Transacted> {
         let refused = self.begin().and_then(|_| {
-            self.info.capabilities.check_transaction(&writes)?;
+            self.info.capabilities.check_transaction(writes)?;
             Err(Error::new(ErrorKind::Unsupported, "this backend has no transactions"))
         });
         refused.map_err(|error| error.at(NAME, "transact"))

@@ -108,8 +108,8 @@ impl Backend for MemoryBackend {
         entries.map_err(|error| error.at(NAME, "get_many"))
     }
 
-    async fn write(&self, write: Write) -> Result<Written> {
-        let checked = self.info.capabilities.check_write(&write);
+    async fn write(&self, write: &Write) -> Result<Written> {
+        let checked = self.info.capabilities.check_write(write);
         let written = checked.and_then(|()| self.store.write(write));
         written.map_err(|error| error.at(NAME, "write"))
     }
@@ -119,12 +119,12 @@ impl Backend for MemoryBackend {
         let check =
             |write: &Write| can.check_write(write).map_err(|error| error.at(NAME, "write_many"));
         let checked = can.check_batch_len(writes.len());
-        let written = checked.and_then(|()| self.store.write_many(writes, check));
+        let written = checked.and_then(|()| self.store.write_many(&writes, check));
         written.map_err(|error| error.at(NAME, "write_many"))
     }
 
-    async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
-        let checked = self.info.capabilities.check_transaction(&writes);
+    async fn transact(&self, writes: &[Write]) -> Result<Transacted> {
+        let checked = self.info.capabilities.check_transaction(writes);
         let transacted = checked.and_then(|()| self.store.transact(writes));
         transacted.map_err(|error| error.at(NAME, "transact"))
     }

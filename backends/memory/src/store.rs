@@ -107,29 +107,29 @@ impl Store {
         Ok(keys.iter().map(record).collect())
     }
 
-    pub(crate) fn write(&self, write: Write) -> Result<Written> {
+    pub(crate) fn write(&self, write: &Write) -> Result<Written> {
         Ok(self.apply_if_admitted(&mut *self.lock()?, write))
     }
 
     /// Makes the changes in order; `check` may veto each alone.
     pub(crate) fn write_many(
         &self,
-        writes: Vec<Write>,
+        writes: &[Write],
         check: impl Fn(&Write) -> Result<()>,
     ) -> Result<Vec<Result<Written>>> {
         let mut locked = self.lock()?;
-        let mut make = |write| {
-            check(&write)?;
+        let mut make = |write: &Write| {
+            check(write)?;
             Ok(self.apply_if_admitted(&mut locked, write))
         };
-        Ok(writes.into_iter().map(&mut make).collect())
+        Ok(writes.iter().map(&mut make).collect())
     }
 
-    pub(crate) fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
+    pub(crate) fn transact(&self, writes: &[Write]) -> Result<Transacted> {
         let mut locked = self.lock()?;
         let now_us = self.clock.now_us();
         let mut changes = Vec::with_capacity(writes.len());
-        for (index, write) in writes.into_iter().enumerate() {
+        for (index, write) in writes.iter().enumerate() {
             let current = self.record(write.key(), now_us);
             if !write.admits(current.as_ref().map(|record| record.version)) {
                 let current = current.map(|record| record.into_entry(now_us));
@@ -201,7 +201,7 @@ impl Store {
         live(self.cache.get(key), now_us)
     }
 
-    fn apply_if_admitted(&self, writers: &mut Writers, write: Write) -> Written {
+    fn apply_if_admitted(&self, writers: &mut Writers, write: &Write) -> Written {
         self.remove_expired(writers, SWEEP_PER_WRITE_LEN);
         let now_us = self.clock.now_us();
         let current = self.record(write.key(), now_us);
@@ -217,25 +217,26 @@ impl Store {
     fn apply(
         &self,
         writers: &mut Writers,
-        write: Write,
+        write: &Write,
         current: Option<Record>,
         now_us: u64,
     ) -> Option<Version> {
         match write {
             Write::Put { key, value, ttl, .. } => {
                 let version = self.clock.next_version();
-                self.insert(writers, key, Record::new(value, version, ttl, now_us));
+                let record = Record::new(value.clone(), version, *ttl, now_us);
+                self.insert(writers, key.clone(), record);
                 Some(version)
             }
             Write::Touch { key, ttl, .. } => {
-                let record = current?.touched(ttl, now_us);
+                let record = current?.touched(*ttl, now_us);
                 let version = record.version;
-                self.insert(writers, key, record);
+                self.insert(writers, key.clone(), record);
                 Some(version)
             }
             Write::Delete { key, .. } => {
-                writers.index.remove(&key);
-                self.cache.invalidate(&key);
+                writers.index.remove(key);
+                self.cache.invalidate(key);
                 None
             }
             Write::Check { .. } => current.map(|record| record.version),

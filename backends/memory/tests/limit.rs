@@ -12,7 +12,7 @@ async fn the_smallest_store_keeps_what_it_confirmed() {
             let (namespace, group) = (Namespace::new("a").unwrap(), Group::new("g").unwrap());
             let key = Key::new(&namespace, &group, name).unwrap();
             let put = Write::put(key.clone(), vec![7; len]);
-            assert!(backend.write(put).await.unwrap().is_applied());
+            assert!(backend.write(&put).await.unwrap().is_applied());
             let health = backend.check().await.unwrap();
             assert!(backend.get(&key).await.unwrap().is_some(), "{name} of {limit_bytes}");
             assert_eq!(health.limit_bytes, Some(MemoryConfig::LIMIT_BYTES_MIN));

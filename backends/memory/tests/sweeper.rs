@@ -32,7 +32,7 @@ fn an_expired_value_is_freed_though_nobody_calls() {
     let value = Bytes::from(vec![7; 1_000]);
     let ttl = Ttl::new(Duration::from_millis(1)).unwrap();
     let put = Write::put(key("k").unwrap(), value.clone()).expiring(ttl);
-    assert!(run(backend.write(put)).unwrap().is_applied());
+    assert!(run(backend.write(&put)).unwrap().is_applied());
     eventually("the value is freed", || value.is_unique());
 }
 
@@ -41,7 +41,7 @@ fn a_closed_backend_frees_its_values() {
     let backend = MemoryBackend::new(MemoryConfig::default());
     let value = Bytes::from(vec![7; 1_000]);
     let put = Write::put(key("k").unwrap(), value.clone());
-    assert!(run(backend.write(put)).unwrap().is_applied());
+    assert!(run(backend.write(&put)).unwrap().is_applied());
     run(backend.close()).unwrap();
     eventually("the value is freed", || value.is_unique());
 }

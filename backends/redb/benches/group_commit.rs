@@ -62,7 +62,7 @@ async fn write(backend: &Arc<RedbBackend>, tasks: usize) -> f64 {
             while started.elapsed() < TURN {
                 let key = key(&format!("{task}-{}", written % 100));
                 let put = Write::put(key, vec![1; VALUE_LEN]);
-                assert!(backend.write(put).await.unwrap().is_applied());
+                assert!(backend.write(&put).await.unwrap().is_applied());
                 written += 1;
             }
             written

@@ -45,12 +45,12 @@ impl Random {
 async fn a_full_disk_is_typed_and_passes() {
     let disk = Disk::default();
     let backend = open(&disk).unwrap();
-    assert!(backend.write(put("before", 10)).await.unwrap().is_applied());
+    assert!(backend.write(&put("before", 10)).await.unwrap().is_applied());
     let len = redb::StorageBackend::len(&disk).unwrap();
     disk.state().len_max = Some(len);
     let mut kept = Vec::new();
     let error = loop {
-        match backend.write(put(kept.len(), 100_000)).await {
+        match backend.write(&put(kept.len(), 100_000)).await {
             Ok(_) => kept.push(kept.len()),
             Err(error) => break error,
         }
@@ -60,7 +60,7 @@ async fn a_full_disk_is_typed_and_passes() {
     assert!(is_there(&backend, "before").await);
     assert!(!is_there(&backend, kept.len()).await);
     disk.state().len_max = None;
-    assert!(backend.write(put("after", 100_000)).await.unwrap().is_applied());
+    assert!(backend.write(&put("after", 100_000)).await.unwrap().is_applied());
     for name in kept {
         assert!(is_there(&backend, name).await);
     }
@@ -71,7 +71,7 @@ async fn a_full_disk_lets_deletes_through() {
     let disk = Disk::default();
     let backend = open(&disk).unwrap();
     for name in 0..10 {
-        assert!(backend.write(put(name, 50_000)).await.unwrap().is_applied());
+        assert!(backend.write(&put(name, 50_000)).await.unwrap().is_applied());
     }
     let len = redb::StorageBackend::len(&disk).unwrap();
     disk.state().len_max = Some(len);
@@ -83,7 +83,7 @@ async fn a_full_disk_lets_deletes_through() {
         assert_eq!((error.kind(), error.is_ambiguous()), (ErrorKind::Full, false), "{error:?}");
         assert!(!is_there(&backend, name).await);
     }
-    assert!(backend.write(put("small", 50_000)).await.unwrap().is_applied(), "the room is back");
+    assert!(backend.write(&put("small", 50_000)).await.unwrap().is_applied(), "the room is back");
 }
 
 #[tokio::test]
@@ -91,9 +91,9 @@ async fn the_space_may_end_at_any_call() {
     for calls in 0..40 {
         let disk = Disk::default();
         let backend = open(&disk).unwrap();
-        assert!(backend.write(put("before", 10)).await.unwrap().is_applied());
+        assert!(backend.write(&put("before", 10)).await.unwrap().is_applied());
         disk.state().calls_left = Some(calls);
-        let wrote = backend.write(put("during", 10_000)).await;
+        let wrote = backend.write(&put("during", 10_000)).await;
         disk.state().calls_left = None;
         assert!(is_there(&backend, "before").await, "after {calls} calls");
         let there = is_there(&backend, "during").await;
@@ -104,7 +104,7 @@ async fn the_space_may_end_at_any_call() {
                 assert!(!there || error.is_ambiguous(), "after {calls} calls: {error:?}");
             }
         }
-        assert!(backend.write(put("after", 10)).await.unwrap().is_applied());
+        assert!(backend.write(&put("after", 10)).await.unwrap().is_applied());
     }
 }
 
@@ -112,16 +112,16 @@ async fn the_space_may_end_at_any_call() {
 async fn a_sync_that_fails_acknowledges_nothing() {
     let disk = Disk::default();
     let backend = open(&disk).unwrap();
-    assert!(backend.write(put("before", 10)).await.unwrap().is_applied());
+    assert!(backend.write(&put("before", 10)).await.unwrap().is_applied());
     disk.state().sync_fails = true;
-    let error = backend.write(put("during", 10)).await.unwrap_err();
+    let error = backend.write(&put("during", 10)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
     assert!(error.is_outage());
     assert!(backend.check().await.is_err(), "a check proves that writes reach the disk");
     disk.state().sync_fails = false;
     backend.check().await.unwrap();
     assert!(is_there(&backend, "before").await);
-    assert!(backend.write(put("after", 10)).await.unwrap().is_applied());
+    assert!(backend.write(&put("after", 10)).await.unwrap().is_applied());
 }
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn each_commit_is_synced_before_it_is_acknowledged() {
     let backend = open(&disk).unwrap();
     for name in 0..20 {
         let syncs = disk.state().syncs;
-        assert!(backend.write(put(name, 10)).await.unwrap().is_applied());
+        assert!(backend.write(&put(name, 10)).await.unwrap().is_applied());
         assert!(disk.state().syncs > syncs);
     }
 }
@@ -179,7 +179,7 @@ async fn write_pairs(backend: Arc<RedbBackend>, writer: usize) -> usize {
         let value = format!("{count:8}{}", "-".repeat(count * 37 % 5_000));
         let both =
             ["a", "b"].map(|half| Write::put(key(format!("{writer}-{half}")), value.clone()));
-        if backend.transact(both.to_vec()).await.is_err() {
+        if backend.transact(&both).await.is_err() {
             return count - 1;
         }
     }

@@ -59,7 +59,7 @@ async fn measure(server: &RedisServer, rounds: usize) {
     }
     for number in 0..TASKS {
         let put = Write::put(key("read", number), vec![1; VALUE_LEN]);
-        assert!(backend.write(put).await.unwrap().is_applied());
+        assert!(backend.write(&put).await.unwrap().is_applied());
     }
     let (mut gets, mut same, mut hand) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..rounds {
@@ -140,7 +140,7 @@ async fn write_ours(backend: Arc<RedisBackend>, number: usize) -> u32 {
     let ttl = steadfast_backend::Ttl::new(Duration::from_secs(3_600)).unwrap();
     while started.elapsed() < TURN {
         let put = Write::put(key.clone(), vec![1; VALUE_LEN]).expiring(ttl).only_if(only_if);
-        let Written::Applied { version } = backend.write(put).await.unwrap() else {
+        let Written::Applied { version } = backend.write(&put).await.unwrap() else {
             panic!("refused")
         };
         only_if = Condition::VersionIs(version.unwrap());

@@ -290,12 +290,12 @@ impl Backend for RedisBackend {
         self.within(&progress, work).await.map_err(|fault| fault.told("get_many", false))
     }
 
-    async fn write(&self, write: Write) -> Result<Written> {
+    async fn write(&self, write: &Write) -> Result<Written> {
         let _inside = self.enter("write")?;
-        let checked = self.info.capabilities.check_write(&write);
+        let checked = self.info.capabilities.check_write(write);
         checked.map_err(|error| error.at(NAME, "write"))?;
         let progress = self.progress();
-        let work = self.write_together(std::slice::from_ref(&write), &progress);
+        let work = self.write_together(std::slice::from_ref(write), &progress);
         let written = self.within(&progress, work).await;
         let mut written = written.map_err(|fault| fault.told("write", true))?;
         written.pop().unwrap_or_else(|| Err(nonsense().told("write", true)))
@@ -331,16 +331,16 @@ impl Backend for RedisBackend {
         Ok(written)
     }
 
-    async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
+    async fn transact(&self, writes: &[Write]) -> Result<Transacted> {
         let _inside = self.enter("transact")?;
-        let checked = self.info.capabilities.check_transaction(&writes);
+        let checked = self.info.capabilities.check_transaction(writes);
         checked.map_err(|error| error.at(NAME, "transact"))?;
         if writes.is_empty() {
             return Ok(Transacted::Applied { versions: Vec::new() });
         }
         let progress = self.progress();
         let work = async {
-            let (answer, _shard) = self.call(Together::All, &writes, &progress).await?;
+            let (answer, _shard) = self.call(Together::All, writes, &progress).await?;
             match script::all(answer.value)? {
                 Transacted::Applied { .. } if !answer.confirmed => Err(unconfirmed()),
                 transacted => Ok(transacted),

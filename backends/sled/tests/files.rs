@@ -122,12 +122,12 @@ async fn a_disk_down_to_its_reserve_takes_deletes_only() {
     fill(SledBackend::open(&*path).unwrap()).await;
     let config = SledConfig::new(&path).reserve_bytes(u64::MAX);
     let backend = SledBackend::open(config).unwrap();
-    let put = backend.write(Write::put(damage::key(0), "more")).await.unwrap_err();
+    let put = backend.write(&Write::put(damage::key(0), "more")).await.unwrap_err();
     assert_eq!(put.kind(), ErrorKind::Full);
     assert!(!put.is_ambiguous());
     assert_eq!(backend.check().await.unwrap_err().kind(), ErrorKind::Full);
     assert_eq!(backend.get(&damage::key(0)).await.unwrap().unwrap().value, damage::value(0));
-    assert!(backend.write(Write::delete(damage::key(0))).await.unwrap().is_applied());
+    assert!(backend.write(&Write::delete(damage::key(0))).await.unwrap().is_applied());
     assert!(backend.get(&damage::key(0)).await.unwrap().is_none());
     drop(backend);
     assert_eq!(look(SledBackend::open(path), "with room again").await.right, KEYS - 1);
@@ -146,7 +146,7 @@ async fn at_the_reserve_steady_puts_keep_nobody_from_removing() {
     backend.write_many(brief.collect()).await.unwrap();
     for session in [KEYS, KEYS + 1] {
         let put = Write::put(damage::key(session), "session");
-        assert!(backend.write(put).await.unwrap().is_applied());
+        assert!(backend.write(&put).await.unwrap().is_applied());
     }
     backend.close().await.unwrap();
 
@@ -158,14 +158,14 @@ async fn at_the_reserve_steady_puts_keep_nobody_from_removing() {
         tokio::spawn(async move {
             while !stop.load(Ordering::SeqCst) {
                 let put = Write::put(damage::key(1_000 + name), "more");
-                assert_eq!(backend.write(put).await.unwrap_err().kind(), ErrorKind::Full);
+                assert_eq!(backend.write(&put).await.unwrap_err().kind(), ErrorKind::Full);
             }
         })
     });
     let putters: Vec<_> = putters.collect();
     clock.advance(Duration::from_secs(1));
     assert_eq!(backend.sweep().await.unwrap(), KEYS);
-    assert!(backend.write(Write::delete(damage::key(KEYS))).await.unwrap().is_applied());
+    assert!(backend.write(&Write::delete(damage::key(KEYS))).await.unwrap().is_applied());
     let with_a_put = vec![Write::put(damage::key(1), "more"), Write::delete(damage::key(KEYS + 1))];
     let done = backend.write_many(with_a_put).await.unwrap();
     assert!(done[0].is_err() && done[1].is_ok());

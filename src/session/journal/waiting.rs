@@ -128,7 +128,7 @@ impl Waiting {
         };
         self.check_room(&key, len).await?;
         let put = put.only_if(seen.map_or(Condition::Absent, Condition::VersionIs));
-        let (version, len, is_made) = match self.config.backend.write(put).await? {
+        let (version, len, is_made) = match self.config.backend.write(&put).await? {
             Written::Applied { version: Some(version) } => (version, len, true),
             // Nobody may have noted it: a put that was cut off is made all the same.
             Written::Refused { current: Some(entry) } => (entry.version, entry.value.len(), false),
@@ -144,7 +144,7 @@ impl Waiting {
     pub(super) async fn remove(&self, session: &Key, seen: Version) -> Result<bool> {
         let key = self.key(session)?;
         let delete = Write::delete(key.clone()).only_if(Condition::VersionIs(seen));
-        let removed = self.config.backend.write(delete).await?.is_applied();
+        let removed = self.config.backend.write(&delete).await?.is_applied();
         self.known().await?.remove(&key, seen);
         self.tell_depth().await?;
         Ok(removed)

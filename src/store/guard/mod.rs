@@ -131,16 +131,16 @@ impl Guard {
         Err(Error::new(ErrorKind::Other, detail))
     }
 
-    pub(super) async fn write(&self, write: Write) -> Result<Written> {
+    pub(super) async fn write(&self, write: &Write) -> Result<Written> {
         let call = Call::new(Operation::Write, write.key());
-        self.pass(self.endpoint(call.key), call, || self.backend.write(write.clone())).await
+        self.pass(self.endpoint(call.key), call, || self.backend.write(write)).await
     }
 
-    pub(super) async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
+    pub(super) async fn transact(&self, writes: &[Write]) -> Result<Transacted> {
         // A group has one.
         let Some(first) = writes.first() else { return self.backend.transact(writes).await };
         let call = Call::new(Operation::Transact, first.key());
-        self.pass(self.endpoint(call.key), call, || self.backend.transact(writes.clone())).await
+        self.pass(self.endpoint(call.key), call, || self.backend.transact(writes)).await
     }
 
     /// Past the breakers: this is what tells whether the store is there.

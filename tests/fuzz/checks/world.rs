@@ -43,7 +43,7 @@ impl World {
 
     pub(super) fn put(&self, key: &Key, bytes: &Bytes) {
         let put = Write::put(key.clone(), bytes.clone());
-        assert!(block_on(self.backend.write(put)).unwrap().is_applied());
+        assert!(block_on(self.backend.write(&put)).unwrap().is_applied());
     }
 
     pub(super) fn stored(&self, key: &Key) -> Option<Bytes> {

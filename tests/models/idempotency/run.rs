@@ -162,7 +162,7 @@ impl<'a> History<'a> {
             // Its name is a hash; the version tells whose it is.
             let version = block_on(backend.get(&at)).unwrap().map(|entry| entry.version);
             if version.is_some() && version == self.looks[key].last().copied() {
-                assert!(block_on(backend.write(Write::delete(at))).is_ok());
+                assert!(block_on(backend.write(&Write::delete(at))).is_ok());
                 self.worlds.iter_mut().for_each(|world| world.forget(key));
             }
         }

@@ -28,7 +28,7 @@ impl History<'_> {
         let backend = self.place.backend();
         let entry = block_on(backend.get(&key)).unwrap().unwrap();
         let damaged = damaged(&entry.value, damage);
-        assert!(block_on(backend.write(Write::put(key.clone(), damaged.clone()))).is_ok());
+        assert!(block_on(backend.write(&Write::put(key.clone(), damaged.clone()))).is_ok());
         for verb in readers(record, damage) {
             let who = owner.unwrap_or(0);
             let call =
@@ -43,7 +43,7 @@ impl History<'_> {
                 return Err(format!("{damage:?} of {record:?}: {call:?} changed the record"));
             }
         }
-        assert!(block_on(backend.write(Write::delete(key))).is_ok());
+        assert!(block_on(backend.write(&Write::delete(key))).is_ok());
         for world in &mut self.worlds {
             match (record, owner) {
                 (Record::User, Some(owner)) => world.end_all(owner),

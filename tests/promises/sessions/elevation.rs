@@ -168,7 +168,7 @@ impl Backend for Grouped {
         self.0.get_many(keys).await
     }
 
-    async fn write(&self, write: Write) -> Result<Written> {
+    async fn write(&self, write: &Write) -> Result<Written> {
         self.0.write(write).await
     }
 
@@ -176,8 +176,8 @@ impl Backend for Grouped {
         self.0.write_many(writes).await
     }
 
-    async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
-        self.1.capabilities.check_transaction(&writes)?;
+    async fn transact(&self, writes: &[Write]) -> Result<Transacted> {
+        self.1.capabilities.check_transaction(writes)?;
         self.0.transact(writes).await
     }
 

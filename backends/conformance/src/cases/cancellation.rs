@@ -70,7 +70,7 @@ async fn a_write_dropped_at_every_await(context: &mut Context) -> Outcome {
         let key = context.key(&polls.to_string())?;
         let old = context.put(Write::put(key.clone(), whole("old"))).await?;
         let put = Write::put(key.clone(), whole("newer"));
-        let ended = poll_then_drop(context.backend.write(put), polls).await.is_some();
+        let ended = poll_then_drop(context.backend.write(&put), polls).await.is_some();
         stays_usable(context, polls).await?;
         let entry = present(context.get(&key).await?, "a key whose overwriting was dropped")?;
         let text = unwhole(context, &key, &["old", "newer"]).await?;
@@ -92,10 +92,10 @@ async fn a_touch_or_delete_dropped_at_every_await(context: &mut Context) -> Outc
         for key in &keys {
             versions.push(context.put(Write::put(key.clone(), whole("old"))).await?);
         }
-        let touch = context.backend.write(Write::touch(keys[0].clone(), Some(ttl)));
-        let touched = poll_then_drop(touch, polls).await.is_some();
-        let delete = context.backend.write(Write::delete(keys[1].clone()));
-        let deleted = poll_then_drop(delete, polls).await.is_some();
+        let touch = Write::touch(keys[0].clone(), Some(ttl));
+        let touched = poll_then_drop(context.backend.write(&touch), polls).await.is_some();
+        let delete = Write::delete(keys[1].clone());
+        let deleted = poll_then_drop(context.backend.write(&delete), polls).await.is_some();
         stays_usable(context, polls).await?;
         let entry = present(context.get(&keys[0]).await?, "a key whose touch was dropped")?;
         ensure_eq!((&entry.value[..], entry.version), (&whole("old")[..], versions[0]), "after it");
@@ -134,8 +134,8 @@ async fn a_transaction_dropped_at_every_await(context: &mut Context) -> Outcome 
     for polls in 0..POLLS_MAX {
         let keys = (0..8).map(|number| context.key(&format!("{polls}-{number}")));
         let keys: Vec<Key> = keys.collect::<Outcome<_>>()?;
-        let writes = keys.iter().map(|key| Write::put(key.clone(), whole("new"))).collect();
-        let ended = poll_then_drop(context.backend.transact(writes), polls).await.is_some();
+        let writes: Vec<_> = keys.iter().map(|key| Write::put(key.clone(), whole("new"))).collect();
+        let ended = poll_then_drop(context.backend.transact(&writes), polls).await.is_some();
         let entries = context.backend.get_many(&keys).await?;
         let made = entries.iter().flatten().count();
         ensure!(made == 0 || made == 8, "{made} of 8 writes of a dropped transaction were made");
@@ -203,7 +203,7 @@ async fn calls_dropped_under_load_mix_up_no_answers(context: &mut Context) -> Ou
             let puts = || keys.iter().map(|key| Write::put(key.clone(), "dropped")).collect();
             let _ = backend.write_many(puts()).await;
             if with_transactions {
-                let _ = backend.transact(puts()).await;
+                let _ = backend.transact(&puts()).await;
             }
             let _ = backend.get_many(&keys).await;
         });
@@ -222,7 +222,7 @@ async fn own_answers(backend: &dyn Backend, key: &Key) -> Outcome {
     for round in 0..40 {
         let value = format!("{} {round}", key.name());
         let version =
-            crate::failure::applied(backend.write(Write::put(key.clone(), value.clone())).await?)?;
+            crate::failure::applied(backend.write(&Write::put(key.clone(), value.clone())).await?)?;
         let entry = present(backend.get(key).await?, "one's own write")?;
         ensure_eq!(entry.value, value, "the value of one's own key");
         ensure_eq!(Some(entry.version), version, "the version of one's own write");

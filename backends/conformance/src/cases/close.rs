@@ -51,7 +51,7 @@ async fn writes_after_it_are_closed(context: &mut Context) -> Outcome {
         Write::check(key.clone(), steadfast_backend::Condition::Always),
     ] {
         let what = format!("{write:?}");
-        ensure_kind(context.backend.write(write.clone()).await, ErrorKind::Closed, &what)?;
+        ensure_kind(context.backend.write(&write.clone()).await, ErrorKind::Closed, &what)?;
         match context.backend.write_many(vec![write]).await {
             Ok(answers) => {
                 for answer in answers {
@@ -67,7 +67,7 @@ async fn writes_after_it_are_closed(context: &mut Context) -> Outcome {
 async fn transactions_after_it_are_closed(context: &mut Context) -> Outcome {
     let writes = vec![Write::put(context.key("k")?, "v")];
     context.backend.close().await?;
-    ensure_kind(context.backend.transact(writes).await, ErrorKind::Closed, "transact")
+    ensure_kind(context.backend.transact(&writes).await, ErrorKind::Closed, "transact")
 }
 
 async fn scans_after_it_are_closed(context: &mut Context) -> Outcome {
@@ -106,7 +106,7 @@ async fn close_under_load(context: &Context) -> Outcome<Vec<usize>> {
         let backend = Arc::clone(&context.backend);
         tasks.push(tokio::spawn(async move {
             let value = key.name().to_owned();
-            backend.write(Write::put(key, value)).await
+            backend.write(&Write::put(key, value)).await
         }));
         if tasks.len() == TASKS / 2 {
             // Let some through before the door is shut.

@@ -256,7 +256,7 @@ async fn race(context: &Context, write: impl Fn(usize) -> Write) -> Outcome<(usi
         let write = write(number);
         tasks.push(tokio::spawn(async move {
             start.wait().await;
-            backend.write(write).await
+            backend.write(&write).await
         }));
     }
     let mut answers = Vec::new();

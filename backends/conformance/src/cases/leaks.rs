@@ -84,7 +84,7 @@ async fn run_all(context: &Context, printed: &mut Printed) -> Outcome {
         Write::put(key.clone(), long.clone()),
         Write::delete(key.clone()).only_if(Condition::Absent),
     ] {
-        printed.answer("the answer of write", &backend.write(write).await);
+        printed.answer("the answer of write", &backend.write(&write).await);
     }
     let batch = vec![put.clone(), lost.clone(), Write::put(key.clone(), long.clone())];
     printed.answer("the answer of write_many", &backend.write_many(batch).await);
@@ -94,11 +94,11 @@ async fn run_all(context: &Context, printed: &mut Printed) -> Outcome {
         vec![put.clone(), put.clone()],
         vec![Write::put(key.clone(), long)],
     ] {
-        printed.answer("the answer of transact", &backend.transact(writes).await);
+        printed.answer("the answer of transact", &backend.transact(&writes).await);
     }
     read_all(context, printed, &key).await;
     backend.close().await?;
-    printed.answer("the answer of write when closed", &backend.write(put).await);
+    printed.answer("the answer of write when closed", &backend.write(&put).await);
     read_all(context, printed, &key).await;
     printed.debug("the closed backend", &**backend);
     Ok(())

@@ -42,7 +42,7 @@ async fn a_value_one_byte_too_long_is_too_large(context: &mut Context) -> Outcom
     let (key, new) = (context.key("k")?, context.key("new")?);
     let version = context.put(Write::put(key.clone(), "before")).await?;
     for key in [&key, &new] {
-        let put = context.backend.write(Write::put(key.clone(), too_long(context))).await;
+        let put = context.backend.write(&Write::put(key.clone(), too_long(context))).await;
         let error = put.as_ref().err().map(|error| (error.is_outage(), error.is_ambiguous()));
         ensure_kind(put, ErrorKind::TooLarge, "one byte too many")?;
         ensure_eq!(error, Some((false, false)), "whether it is an outage, and ambiguous");
@@ -69,7 +69,7 @@ async fn a_value_too_long_in_a_transaction_is_too_large(context: &mut Context) -
     let keys = context.keys(2)?;
     let writes =
         vec![Write::put(keys[0].clone(), "v"), Write::put(keys[1].clone(), too_long(context))];
-    ensure_kind(context.backend.transact(writes).await, ErrorKind::TooLarge, "one byte too many")?;
+    ensure_kind(context.backend.transact(&writes).await, ErrorKind::TooLarge, "one byte too many")?;
     for key in &keys {
         ensure_eq!(context.get(key).await?, None, "a key of a transaction that is too large");
     }
@@ -78,7 +78,7 @@ async fn a_value_too_long_in_a_transaction_is_too_large(context: &mut Context) -
 
 async fn the_size_is_judged_before_the_condition(context: &mut Context) -> Outcome {
     let put = Write::put(context.key("k")?, too_long(context)).only_if(Condition::Present);
-    ensure_kind(context.backend.write(put).await, ErrorKind::TooLarge, "too large and refusable")
+    ensure_kind(context.backend.write(&put).await, ErrorKind::TooLarge, "too large and refusable")
 }
 
 fn puts(context: &Context, count: usize) -> Outcome<Vec<Write>> {
@@ -107,7 +107,7 @@ async fn a_batch_one_too_long_is_too_large(context: &mut Context) -> Outcome {
 
 async fn a_transaction_one_too_long_is_too_large(context: &mut Context) -> Outcome {
     let writes = puts(context, context.can().batch_len_max + 1)?;
-    ensure_kind(context.backend.transact(writes).await, ErrorKind::TooLarge, "one too many")?;
+    ensure_kind(context.backend.transact(&writes).await, ErrorKind::TooLarge, "one too many")?;
     ensure_eq!(context.get(&context.key("0000")?).await?, None, "the first of too many");
     Ok(())
 }

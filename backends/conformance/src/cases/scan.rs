@@ -136,8 +136,8 @@ async fn every_stable_key_is_seen_while_writers_run(context: &mut Context) -> Ou
                 if stop.load(Ordering::Relaxed) {
                     break;
                 }
-                let _ = backend.write(Write::put(key.clone(), "v")).await?;
-                let _ = backend.write(Write::delete(key.clone())).await?;
+                let _ = backend.write(&Write::put(key.clone(), "v")).await?;
+                let _ = backend.write(&Write::delete(key.clone())).await?;
                 tokio::task::yield_now().await;
             }
             Ok::<_, steadfast_backend::Error>(())

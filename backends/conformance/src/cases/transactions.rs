@@ -39,7 +39,7 @@ fn done(transacted: Transacted) -> Outcome<Vec<Option<Version>>> {
 }
 
 async fn transact(context: &Context, writes: Vec<Write>) -> Outcome<Transacted> {
-    Ok(context.backend.transact(writes).await?)
+    Ok(context.backend.transact(&writes).await?)
 }
 
 async fn versions_of(context: &Context, keys: &[Key]) -> Outcome<Vec<Option<Version>>> {
@@ -187,7 +187,7 @@ async fn a_key_twice_is_invalid(context: &mut Context) -> Outcome {
         Write::put(keys[1].clone(), "b"),
         Write::check(keys[0].clone(), Condition::Always),
     ];
-    ensure_kind(context.backend.transact(writes).await, ErrorKind::Invalid, "a key twice")?;
+    ensure_kind(context.backend.transact(&writes).await, ErrorKind::Invalid, "a key twice")?;
     ensure_eq!(versions_of(context, &keys).await?, [None, None], "the versions afterwards");
     Ok(())
 }
@@ -207,7 +207,7 @@ async fn keys_of_two_groups_change_together(context: &mut Context) -> Outcome {
 
 async fn keys_of_two_groups_are_invalid(context: &mut Context) -> Outcome {
     let (keys, writes) = two_groups(context)?;
-    ensure_kind(context.backend.transact(writes).await, ErrorKind::Invalid, "two groups")?;
+    ensure_kind(context.backend.transact(&writes).await, ErrorKind::Invalid, "two groups")?;
     ensure_eq!(versions_of(context, &keys).await?, [None, None], "the versions afterwards");
     Ok(())
 }
@@ -215,7 +215,7 @@ async fn keys_of_two_groups_are_invalid(context: &mut Context) -> Outcome {
 async fn one_is_unsupported(context: &mut Context) -> Outcome {
     let key = context.key("k")?;
     for writes in [vec![], vec![Write::put(key.clone(), "v")]] {
-        let found = context.backend.transact(writes).await;
+        let found = context.backend.transact(&writes).await;
         ensure_kind(found, ErrorKind::Unsupported, "a transaction")?;
     }
     ensure_eq!(context.get(&key).await?, None, "the key afterwards");
@@ -236,7 +236,7 @@ async fn one_of_64_racing_on_shared_keys_wins(context: &mut Context) -> Outcome 
         let (backend, start) = (Arc::clone(&context.backend), Arc::clone(&start));
         tasks.push(tokio::spawn(async move {
             start.wait().await;
-            backend.transact(writes).await
+            backend.transact(&writes).await
         }));
     }
     let mut winners = Vec::new();
@@ -308,7 +308,7 @@ async fn transfers(backend: &dyn Backend, keys: &[Key], task: usize) -> Outcome<
         };
         // Lets others in between, so that this also races where a store answers at once.
         tokio::task::yield_now().await;
-        let answer = backend.transact(vec![put(from, -amount), put(to, amount)]).await?;
+        let answer = backend.transact(&[put(from, -amount), put(to, amount)]).await?;
         if let Transacted::Applied { versions } = answer {
             let [Some(one), Some(two)] = versions[..] else {
                 fail!("a transaction of two puts answered {versions:?}")

@@ -90,9 +90,9 @@ async fn they_increase_across_a_transaction(context: &mut Context) -> Outcome {
         for (key, last) in keys.iter().zip(&mut last) {
             *last = Some(put_after(context, key, *last).await?);
         }
-        let writes = keys.iter().map(|key| Write::put(key.clone(), "t")).collect();
+        let writes: Vec<_> = keys.iter().map(|key| Write::put(key.clone(), "t")).collect();
         let steadfast_backend::Transacted::Applied { versions } =
-            context.backend.transact(writes).await?
+            context.backend.transact(&writes).await?
         else {
             fail!("an unconditional transaction was refused")
         };
@@ -141,7 +141,7 @@ async fn racing_puts_never_share_one(context: &mut Context) -> Outcome {
             let mut versions = Vec::new();
             for _ in 0..EACH {
                 let Written::Applied { version } =
-                    backend.write(Write::put(key.clone(), "v")).await?
+                    backend.write(&Write::put(key.clone(), "v")).await?
                 else {
                     continue;
                 };

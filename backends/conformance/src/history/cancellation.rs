@@ -194,9 +194,9 @@ impl Task {
             0 => Box::pin(async move { drop(backend.get(&key).await) }),
             1 => Box::pin(async move { drop(backend.get_many(&keys).await) }),
             2 => Box::pin(async move { drop(backend.write_many(puts).await) }),
-            3 => Box::pin(async move { drop(backend.transact(puts).await) }),
-            4 => Box::pin(async move { drop(backend.write(Write::delete(key)).await) }),
-            5 => Box::pin(async move { drop(backend.write(Write::touch(key, None)).await) }),
+            3 => Box::pin(async move { drop(backend.transact(&puts).await) }),
+            4 => Box::pin(async move { drop(backend.write(&Write::delete(key)).await) }),
+            5 => Box::pin(async move { drop(backend.write(&Write::touch(key, None)).await) }),
             6 => Box::pin(async move { drop(backend.check().await) }),
             7 => {
                 let limit = NonZeroUsize::MIN.saturating_add(9);
@@ -245,7 +245,7 @@ impl Task {
     async fn put_steady(&mut self, at: usize) -> Outcome {
         let (value, put) = self.put(&self.steady[at].0.clone());
         let backend = Arc::clone(&self.backend);
-        let written = answer("put", backend.write(put)).await?;
+        let written = answer("put", backend.write(&put)).await?;
         self.made("put", at, value, &written)?;
         self.get_steady(at).await
     }
@@ -259,7 +259,7 @@ impl Task {
         let (key, held) = self.steady[at].clone();
         let (value, put) = self.put(&key);
         let put = put.only_if(Condition::Absent);
-        match (answer("put if absent", self.backend.write(put)).await?, held) {
+        match (answer("put if absent", self.backend.write(&put)).await?, held) {
             (Written::Refused { current }, Some(_)) => {
                 self.is_steady("put if absent", at, current.as_ref())
             }
@@ -271,7 +271,7 @@ impl Task {
         let (key, held) = self.steady[at].clone();
         let only_if = held.map_or(Condition::Absent, |seen| Condition::VersionIs(seen.version));
         let delete = Write::delete(key).only_if(only_if);
-        let written = answer("delete", self.backend.write(delete)).await?;
+        let written = answer("delete", self.backend.write(&delete)).await?;
         if written != (Written::Applied { version: None }) {
             return Err(Violation::new(format!(
                 "delete: {written:?} of a key that nobody else changes"
@@ -312,7 +312,7 @@ impl Task {
         }
         let (first, second) = (self.put_of(0), self.put_of(1));
         let writes = vec![first.1, second.1];
-        let versions = match answer("transact", self.backend.transact(writes)).await? {
+        let versions = match answer("transact", self.backend.transact(&writes)).await? {
             Transacted::Applied { versions } if versions.len() == 2 => versions,
             other => return Err(Violation::new(format!("transact: {other:?} of two puts"))),
         };

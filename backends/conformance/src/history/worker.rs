@@ -155,7 +155,7 @@ impl Worker {
         let (call, write) = self.random_write(at);
         let backend = Arc::clone(&self.backend);
         let from = self.now();
-        let answer = self.call(backend.write(write)).await;
+        let answer = self.call(backend.write(&write)).await;
         self.note_written(at, from, call, answer);
     }
 
@@ -185,7 +185,7 @@ impl Worker {
         let (calls, writes) = self.random_writes(&places);
         let backend = Arc::clone(&self.backend);
         let from = self.now();
-        match self.call(backend.transact(writes)).await {
+        match self.call(backend.transact(&writes)).await {
             Some(Ok(Transacted::Applied { versions })) if versions.len() == places.len() => {
                 for ((at, call), version) in places.iter().zip(calls).zip(versions) {
                     let written = Written::Applied { version };

@@ -99,17 +99,17 @@ impl ModelBackend {
         Ok(contents)
     }
 
-    fn apply(&self, contents: &mut Contents, write: Write, now_us: u64) -> Option<Version> {
+    fn apply(&self, contents: &mut Contents, write: &Write, now_us: u64) -> Option<Version> {
         let (key, version) = (write.key().clone(), self.clock.next_version());
         contents.last_us = version.get();
-        contents.model.apply(write, now_us, version);
+        contents.model.apply(write.clone(), now_us, version);
         contents.model.version(&key, now_us)
     }
 
-    fn write_one(&self, contents: &mut Contents, write: Write) -> Result<Written> {
-        self.info.capabilities.check_write(&write)?;
+    fn write_one(&self, contents: &mut Contents, write: &Write) -> Result<Written> {
+        self.info.capabilities.check_write(write)?;
         let now_us = self.clock.now_us();
-        Ok(if contents.model.admits(&write, now_us) {
+        Ok(if contents.model.admits(write, now_us) {
             Written::Applied { version: self.apply(contents, write, now_us) }
         } else {
             Written::Refused { current: contents.model.entry(write.key(), now_us) }
@@ -142,19 +142,19 @@ impl Backend for ModelBackend {
         Ok(keys.iter().map(|key| contents.model.entry(key, now_us)).collect())
     }
 
-    async fn write(&self, write: Write) -> Result<Written> {
+    async fn write(&self, write: &Write) -> Result<Written> {
         self.write_one(&mut *self.open("write")?, write)
     }
 
     async fn write_many(&self, writes: Vec<Write>) -> Result<Vec<Result<Written>>> {
         let mut contents = self.open("write_many")?;
         self.info.capabilities.check_batch_len(writes.len())?;
-        Ok(writes.into_iter().map(|write| self.write_one(&mut contents, write)).collect())
+        Ok(writes.iter().map(|write| self.write_one(&mut contents, write)).collect())
     }
 
-    async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
+    async fn transact(&self, writes: &[Write]) -> Result<Transacted> {
         let mut contents = self.open("transact")?;
-        self.info.capabilities.check_transaction(&writes)?;
+        self.info.capabilities.check_transaction(writes)?;
         let now_us = self.clock.now_us();
         let model = &contents.model;
         if let Some(index) = writes.iter().position(|write| !model.admits(write, now_us)) {
@@ -162,7 +162,7 @@ impl Backend for ModelBackend {
             return Ok(Transacted::Refused { index, current });
         }
         let apply = |write| self.apply(&mut contents, write, now_us);
-        Ok(Transacted::Applied { versions: writes.into_iter().map(apply).collect() })
+        Ok(Transacted::Applied { versions: writes.iter().map(apply).collect() })
     }
 
     async fn scan(&self, request: ScanRequest) -> Result<ScanPage> {

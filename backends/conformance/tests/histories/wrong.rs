@@ -128,18 +128,18 @@ impl Wrong {
                 return Ok(Written::Refused { current });
             }
             pause().await;
-            return inner.write(write.only_if(Condition::Always)).await;
+            return inner.write(&write.only_if(Condition::Always)).await;
         }
         let before = inner.get(&key).await?;
         let loses = compares && !write.admits(before.as_ref().map(|entry| entry.version));
         if loses && self.errs(Fault::WritesWithoutComparing) {
-            return inner.write(write.only_if(Condition::Always)).await;
+            return inner.write(&write.only_if(Condition::Always)).await;
         }
         let deletes = is_delete && write.admits(before.as_ref().map(|entry| entry.version));
         if deletes && before.is_some() && self.errs(Fault::SkipsDeletes) {
             return Ok(Written::Applied { version: None });
         }
-        let written = inner.write(write.clone()).await?;
+        let written = inner.write(&write.clone()).await?;
         match written {
             Written::Refused { current } => {
                 let stale = current.is_some() && self.errs(Fault::RefusesWithStale);
@@ -153,7 +153,7 @@ impl Wrong {
                     self.notes.lock().unwrap().before.insert(key.clone(), before);
                 }
                 if is_put && self.errs(Fault::LosesPuts) {
-                    let _ = inner.write(Write::delete(key)).await?;
+                    let _ = inner.write(&Write::delete(key)).await?;
                 } else if (is_put || is_delete) && self.errs(Fault::DeniesSuccess) {
                     return Err(Error::new(ErrorKind::Unavailable, "no connection"));
                 } else if (is_put || is_delete) && self.errs(Fault::RepeatsUnanswered) {
@@ -177,14 +177,14 @@ impl Wrong {
     async fn lose_answer(&self, write: Write) -> Result<Written> {
         let inner = self.inner();
         if !self.errs(Fault::LosesAnswers) {
-            return inner.write(write).await;
+            return inner.write(&write).await;
         }
         let error = Error::new(ErrorKind::Timeout, "no answer in time");
         match self.calls.load(Ordering::Relaxed) / self.one_in % 4 {
             0 => Err(error),
             1 => Err(error.ambiguous()),
             2 => {
-                let _ = inner.write(write).await?;
+                let _ = inner.write(&write).await?;
                 Err(error.ambiguous())
             }
             _ => {
@@ -192,7 +192,7 @@ impl Wrong {
                     for _ in 0..50 {
                         pause().await;
                     }
-                    inner.write(write).await
+                    inner.write(&write).await
                 });
                 Err(error.ambiguous())
             }
@@ -206,7 +206,7 @@ fn repeat(inner: Arc<ModelBackend>, write: Write) -> Error {
         for _ in 0..50 {
             pause().await;
         }
-        inner.write(write.only_if(Condition::Always)).await
+        inner.write(&write.only_if(Condition::Always)).await
     });
     Error::new(ErrorKind::Timeout, "no answer in time").ambiguous()
 }
@@ -248,9 +248,9 @@ impl Backend for Wrong {
         Ok(entries.into_iter().map(|entry| self.shown(entry)).collect())
     }
 
-    async fn write(&self, write: Write) -> Result<Written> {
+    async fn write(&self, write: &Write) -> Result<Written> {
         pause().await;
-        let written = self.write_wrongly(write).await;
+        let written = self.write_wrongly(write.clone()).await;
         pause().await;
         written
     }
@@ -258,12 +258,12 @@ impl Backend for Wrong {
     async fn write_many(&self, writes: Vec<Write>) -> Result<Vec<Result<Written>>> {
         let mut answers = Vec::new();
         for write in writes {
-            answers.push(self.write(write).await);
+            answers.push(self.write(&write).await);
         }
         Ok(answers)
     }
 
-    async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
+    async fn transact(&self, writes: &[Write]) -> Result<Transacted> {
         pause().await;
         self.inner().transact(writes).await
     }

@@ -67,17 +67,17 @@ impl Mutant {
             Fault::ClockSetBackRevives if self.now_us() < before.now_us() => {
                 for (key, value) in values.into_iter().filter(|(key, _)| keys.contains(key)) {
                     let put = Write::put(key, value).only_if(Condition::Absent);
-                    let _ = self.inner.write(put).await?;
+                    let _ = self.inner.write(&put).await?;
                 }
             }
             Fault::DeletedComeBack => {
                 for (key, value) in values.into_iter().filter(|(key, _)| !keys.contains(key)) {
-                    let _ = self.inner.write(Write::put(key, value)).await?;
+                    let _ = self.inner.write(&Write::put(key, value)).await?;
                 }
             }
             Fault::ForgetsDeadlines => {
                 for key in keys {
-                    let _ = self.inner.write(Write::touch(key, None)).await?;
+                    let _ = self.inner.write(&Write::touch(key, None)).await?;
                 }
             }
             Fault::RestartsVersions => self.notes().shift_all = 1 << 40,
@@ -286,9 +286,9 @@ impl Backend for Mutant {
         Ok(shown)
     }
 
-    async fn write(&self, write: Write) -> Result<Written> {
+    async fn write(&self, write: &Write) -> Result<Written> {
         let key = write.key().clone();
-        let written = self.write_wrongly(write).await;
+        let written = self.write_wrongly(write.clone()).await;
         written.map_err(|error| self.blame(&key, error))
     }
 
@@ -296,8 +296,8 @@ impl Backend for Mutant {
         self.batch_wrongly(writes).await
     }
 
-    async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
-        self.transact_wrongly(writes).await
+    async fn transact(&self, writes: &[Write]) -> Result<Transacted> {
+        self.transact_wrongly(writes.to_vec()).await
     }
 
     async fn scan(&self, request: ScanRequest) -> Result<ScanPage> {

@@ -40,7 +40,7 @@ impl Mutant {
             twisted.truncate(4);
         }
         let index_of = |index| if self.is(Fault::BlamesTheFirst) { 0 } else { index };
-        Ok(match self.inner.transact(twisted).await? {
+        Ok(match self.inner.transact(&twisted).await? {
             Transacted::Applied { versions } => Transacted::Applied {
                 versions: writes
                     .iter()
@@ -62,12 +62,12 @@ impl Mutant {
                 .enumerate()
                 .all(|(at, write)| writes[..at].iter().all(|earlier| earlier.key() != write.key()));
             if distinct {
-                return self.inner.transact(writes).await;
+                return self.inner.transact(&writes).await;
             }
         }
         let mut versions = Vec::new();
         for (index, write) in writes.into_iter().enumerate() {
-            match self.inner.write(write).await? {
+            match self.inner.write(&write).await? {
                 Written::Applied { version } => versions.push(version),
                 Written::Refused { current } => return Ok(Transacted::Refused { index, current }),
             }
@@ -85,7 +85,7 @@ impl Mutant {
         }
         let mut versions = Vec::new();
         for write in writes {
-            if let Written::Applied { version } = self.inner.write(write).await? {
+            if let Written::Applied { version } = self.inner.write(&write).await? {
                 versions.push(version);
             }
             tokio::task::yield_now().await;

@@ -25,7 +25,7 @@ impl Mutant {
                     && write.condition() == Condition::Always
                     && self.info.capabilities.check_write(&write).is_ok() =>
             {
-                let _ = self.inner.write(Write::delete(key)).await?;
+                let _ = self.inner.write(&Write::delete(key)).await?;
                 tokio::task::yield_now().await;
                 self.plainly(write).await
             }
@@ -44,7 +44,7 @@ impl Mutant {
             Fault::TouchBumpsVersion if touch => self.touch_by_put(write).await,
             Fault::RefusalBumpsVersion => self.bump_when_refused(write).await,
             Fault::TooLargeStillDeletes if self.info.capabilities.check_write(&write).is_err() => {
-                let _ = self.inner.write(Write::delete(key)).await?;
+                let _ = self.inner.write(&Write::delete(key)).await?;
                 self.plainly(write).await
             }
             Fault::RefusesTheLongestValue
@@ -73,7 +73,7 @@ impl Mutant {
     async fn plainly(&self, write: Write) -> Result<Written> {
         let key = write.key().clone();
         let write = self.twist(write).await?;
-        Ok(self.answer(&key, self.inner.write(write).await?))
+        Ok(self.answer(&key, self.inner.write(&write).await?))
     }
 
     fn note(&self, write: &Write) {
@@ -198,7 +198,7 @@ impl Mutant {
         let key = write.key().clone();
         let fresh = self.inner.get(&key).await?.is_none();
         let write = self.twist(write).await?;
-        let answer = self.inner.write(write).await?;
+        let answer = self.inner.write(&write).await?;
         if fresh && answer.is_applied() {
             *self.notes().shift.entry(key.clone()).or_default() += 1_000_000_000;
         }
@@ -230,7 +230,7 @@ impl Mutant {
         if let Written::Refused { current: Some(entry) } = &answer {
             let put = Write::put(key, entry.value.clone());
             let put = entry.left.map_or(put.clone(), |left| put.expiring(Ttl::new(left).unwrap()));
-            let _ = self.inner.write(put).await?;
+            let _ = self.inner.write(&put).await?;
         }
         Ok(answer)
     }
@@ -259,7 +259,7 @@ impl Mutant {
         }
         let mut answers = Vec::new();
         for write in writes {
-            answers.push(self.write(write).await);
+            answers.push(self.write(&write).await);
             if self.is(Fault::BatchStopsAtRefusal)
                 && matches!(answers.last(), Some(Ok(Written::Refused { .. })))
             {

@@ -19,7 +19,7 @@ async fn a_sweep_removes_what_is_due_and_nothing_else() {
     let (backend, clock) = open(&map);
     let writes = (0..600).map(|n| brief(&format!("k{n}"), 1 + n % 2)).collect();
     backend.write_many(writes).await.unwrap();
-    assert!(backend.write(claim("stays")).await.unwrap().is_applied());
+    assert!(backend.write(&claim("stays")).await.unwrap().is_applied());
     clock.advance(Duration::from_millis(1));
     assert_eq!(backend.sweep().await.unwrap(), 300);
     assert_eq!(index_len(&map), 300);
@@ -41,7 +41,7 @@ async fn the_index_follows_each_change_of_a_deadline() {
     assert_eq!(index_len(&map), 1);
     clock.advance(Duration::from_millis(29));
     assert_eq!(backend.sweep().await.unwrap(), 0);
-    let kept = backend.write(Write::touch(key("a"), None)).await.unwrap();
+    let kept = backend.write(&Write::touch(key("a"), None)).await.unwrap();
     assert!(kept.is_applied());
     assert_eq!(index_len(&map), 0);
     let changes = vec![brief("a", 5), Write::delete(key("a")), brief("b", 5), brief("b", 6)];
@@ -53,7 +53,7 @@ async fn the_index_follows_each_change_of_a_deadline() {
 async fn a_clock_set_back_revives_nothing_and_repeats_no_version() {
     let map = Map::default();
     let (backend, clock) = open(&map);
-    let Written::Applied { version: Some(before) } = backend.write(brief("a", 1)).await.unwrap()
+    let Written::Applied { version: Some(before) } = backend.write(&brief("a", 1)).await.unwrap()
     else {
         panic!("refused")
     };
@@ -63,7 +63,8 @@ async fn a_clock_set_back_revives_nothing_and_repeats_no_version() {
 
     let backend = open_at(&map, ManualClock::at_us(START_US / 2));
     assert!(value(&*backend, "a").await.is_none(), "it was seen to be gone");
-    let Written::Applied { version: Some(after) } = backend.write(claim("a")).await.unwrap() else {
+    let Written::Applied { version: Some(after) } = backend.write(&claim("a")).await.unwrap()
+    else {
         panic!("refused")
     };
     assert!(after > before);
@@ -99,7 +100,7 @@ async fn no_version_comes_again_though_its_entry_was_gone_before_the_commit() {
     });
     let last = versions.max().unwrap();
     let backend = open_at(&map.killed(), clock);
-    let Written::Applied { version } = backend.write(claim("a")).await.unwrap() else {
+    let Written::Applied { version } = backend.write(&claim("a")).await.unwrap() else {
         panic!("refused")
     };
     assert!(version.unwrap() > last);
@@ -109,7 +110,7 @@ async fn no_version_comes_again_though_its_entry_was_gone_before_the_commit() {
 async fn what_cannot_be_read_is_reported_and_kept() {
     let map = Map::default();
     let (backend, clock) = open(&map);
-    assert!(backend.write(brief("a", 1)).await.unwrap().is_applied());
+    assert!(backend.write(&brief("a", 1)).await.unwrap().is_applied());
     let place = (Table::Data, key("a").as_str().as_bytes().to_vec());
     for damage in [0, 7, 21] {
         let good = map.state().tables[&place].clone();
@@ -118,11 +119,11 @@ async fn what_cannot_be_read_is_reported_and_kept() {
         let corrupt =
             |error: steadfast_backend::Error| assert_eq!(error.kind(), ErrorKind::Corrupt);
         corrupt(backend.get(&key("a")).await.unwrap_err());
-        corrupt(backend.write(claim("a")).await.unwrap_err());
-        corrupt(backend.write(Write::put(key("a"), "over")).await.unwrap_err());
-        corrupt(backend.write(Write::delete(key("a"))).await.unwrap_err());
+        corrupt(backend.write(&claim("a")).await.unwrap_err());
+        corrupt(backend.write(&Write::put(key("a"), "over")).await.unwrap_err());
+        corrupt(backend.write(&Write::delete(key("a"))).await.unwrap_err());
         let both = vec![Write::put(key("b"), "1"), Write::delete(key("a"))];
-        corrupt(backend.transact(both).await.unwrap_err());
+        corrupt(backend.transact(&both).await.unwrap_err());
         assert!(value(&*backend, "b").await.is_none());
         clock.advance(Duration::from_millis(2));
         assert_eq!(backend.sweep().await.unwrap(), 0);

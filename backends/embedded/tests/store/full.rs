@@ -14,12 +14,12 @@ async fn deletes_get_through_beside_puts_that_do_not() {
     let map = Map::default();
     let (backend, _) = open(&map);
     for name in ["session", "device", "other"] {
-        assert!(backend.write(claim(name)).await.unwrap().is_applied());
+        assert!(backend.write(&claim(name)).await.unwrap().is_applied());
     }
     let first = stop(&map, &backend).await;
     let spawn = |write: Write| {
         let backend = Arc::clone(&backend);
-        tokio::spawn(async move { backend.write(write).await })
+        tokio::spawn(async move { backend.write(&write).await })
     };
     let put = spawn(Write::put(key("session"), "late"));
     let refused = spawn(claim("other"));
@@ -29,7 +29,7 @@ async fn deletes_get_through_beside_puts_that_do_not() {
             Write::delete(key("session")).only_if(Condition::Present),
             Write::delete(key("device")),
         ];
-        async move { backend.transact(logout).await }
+        async move { backend.transact(&logout).await }
     });
     let touch = spawn(Write::touch(key("other"), None));
     settle().await;
@@ -53,7 +53,7 @@ async fn deletes_get_through_beside_puts_that_do_not() {
 async fn a_batch_does_the_part_that_needs_no_room() {
     let map = Map::default();
     let (backend, _) = open(&map);
-    assert!(backend.write(claim("old")).await.unwrap().is_applied());
+    assert!(backend.write(&claim("old")).await.unwrap().is_applied());
     map.state().fate = Fate::Full;
     let batch = vec![
         Write::put(key("new"), "1"),
@@ -72,7 +72,7 @@ async fn a_batch_does_the_part_that_needs_no_room() {
 async fn a_sweep_gets_through_beside_puts_that_do_not() {
     let map = Map::default();
     let (backend, clock) = open(&map);
-    assert!(backend.write(brief("dead", 1)).await.unwrap().is_applied());
+    assert!(backend.write(&brief("dead", 1)).await.unwrap().is_applied());
     clock.advance(Duration::from_millis(1));
     let first = stop(&map, &backend).await;
     let sweep = tokio::spawn({
@@ -81,7 +81,7 @@ async fn a_sweep_gets_through_beside_puts_that_do_not() {
     });
     let put = tokio::spawn({
         let backend = Arc::clone(&backend);
-        async move { backend.write(claim("new")).await }
+        async move { backend.write(&claim("new")).await }
     });
     settle().await;
     map.state().fate = Fate::Full;

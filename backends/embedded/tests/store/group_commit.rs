@@ -17,7 +17,7 @@ async fn writers_that_wait_together_share_a_commit() {
     let writers: Vec<_> = (0..64)
         .map(|writer| {
             let backend = Arc::clone(&backend);
-            tokio::spawn(async move { backend.write(claim(&format!("k{}", writer % 32))).await })
+            tokio::spawn(async move { backend.write(&claim(&format!("k{}", writer % 32))).await })
         })
         .collect();
     settle().await;
@@ -45,13 +45,13 @@ async fn a_failed_commit_fails_its_group_and_shows_nothing() {
         let map = Map::default();
         let (backend, _) = open(&map);
         map.state().fate = fate;
-        let error = backend.write(claim("a")).await.unwrap_err();
+        let error = backend.write(&claim("a")).await.unwrap_err();
         assert_eq!(error.is_ambiguous(), ambiguous, "{fate:?}");
         map.state().fate = Fate::Made;
         map.state().gone = false;
         let made = fate == Fate::LostAfter;
         assert_eq!(value(&*backend, "a").await.is_some(), made, "{fate:?}");
-        assert_eq!(backend.write(claim("a")).await.unwrap().is_applied(), !made, "{fate:?}");
+        assert_eq!(backend.write(&claim("a")).await.unwrap().is_applied(), !made, "{fate:?}");
     }
 }
 
@@ -59,7 +59,7 @@ async fn a_failed_commit_fails_its_group_and_shows_nothing() {
 async fn a_refusal_in_a_failed_group_is_not_ambiguous() {
     let map = Map::default();
     let (backend, _) = open(&map);
-    assert!(backend.write(Write::put(key("there"), "1")).await.unwrap().is_applied());
+    assert!(backend.write(&Write::put(key("there"), "1")).await.unwrap().is_applied());
     map.state().fate = Fate::Gone;
     let results = backend.write_many(vec![claim("there"), claim("new")]).await.unwrap();
     let ambiguous: Vec<_> =
@@ -71,11 +71,11 @@ async fn a_refusal_in_a_failed_group_is_not_ambiguous() {
 async fn what_changes_nothing_is_not_committed() {
     let map = Map::default();
     let (backend, _) = open(&map);
-    assert!(backend.write(claim("a")).await.unwrap().is_applied());
+    assert!(backend.write(&claim("a")).await.unwrap().is_applied());
     let commits = map.state().commits;
-    assert!(!backend.write(claim("a")).await.unwrap().is_applied());
-    assert!(backend.write(Write::delete(key("absent"))).await.unwrap().is_applied());
-    let refused = backend.transact(vec![Write::delete(key("b")), claim("a")]).await.unwrap();
+    assert!(!backend.write(&claim("a")).await.unwrap().is_applied());
+    assert!(backend.write(&Write::delete(key("absent"))).await.unwrap().is_applied());
+    let refused = backend.transact(&[Write::delete(key("b")), claim("a")]).await.unwrap();
     assert!(matches!(refused, Transacted::Refused { index: 1, current: Some(_) }));
     assert_eq!(map.state().commits, commits);
     backend.check().await.unwrap();
@@ -90,12 +90,13 @@ async fn a_dropped_write_is_made_whole_and_a_full_queue_waits() {
     let big = vec![7; 16 << 20];
     let mut context = Context::from_waker(Waker::noop());
     {
-        let mut dropped = pin!(backend.write(Write::put(key("dropped"), "whole")));
+        let put = Write::put(key("dropped"), "whole");
+        let mut dropped = pin!(backend.write(&put));
         assert!(dropped.as_mut().poll(&mut context).is_pending());
     }
-    let mut waiting: Vec<_> = (0..6)
-        .map(|n| Box::pin(backend.write(Write::put(key(&format!("big{n}")), big.clone()))))
-        .collect();
+    let put = |n| Write::put(key(&format!("big{n}")), big.clone());
+    let puts: Vec<_> = (0..6).map(put).collect();
+    let mut waiting: Vec<_> = puts.iter().map(|put| Box::pin(backend.write(put))).collect();
     for write in &mut waiting {
         assert!(write.as_mut().poll(&mut context).is_pending(), "no error, though it is full");
     }
@@ -114,7 +115,7 @@ async fn close_finishes_what_was_accepted() {
     let first = stop(&map, &backend).await;
     let accepted = tokio::spawn({
         let backend = Arc::clone(&backend);
-        async move { backend.write(claim("accepted")).await }
+        async move { backend.write(&claim("accepted")).await }
     });
     settle().await;
     let closed = tokio::spawn({
@@ -122,7 +123,7 @@ async fn close_finishes_what_was_accepted() {
         async move { backend.close().await }
     });
     settle().await;
-    assert_eq!(backend.write(claim("late")).await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(backend.write(&claim("late")).await.unwrap_err().kind(), ErrorKind::Closed);
     map.go();
     first.await.unwrap();
     assert!(accepted.await.unwrap().unwrap().is_applied());
@@ -137,7 +138,7 @@ async fn dropping_it_finishes_and_closes() {
     let map = Map::default();
     let (backend, _) = open(&map);
     let mut context = Context::from_waker(Waker::noop());
-    assert!(pin!(backend.write(claim("last"))).poll(&mut context).is_pending());
+    assert!(pin!(backend.write(&claim("last"))).poll(&mut context).is_pending());
     drop(backend);
     assert_eq!(map.state().open, 0);
     let (backend, _) = open(&map);

@@ -208,7 +208,7 @@ pub(crate) async fn stop(
     map.state().stopped = true;
     let backend = Arc::clone(backend);
     let first = tokio::spawn(async move {
-        assert!(backend.write(Write::put(key("first"), "1")).await.unwrap().is_applied());
+        assert!(backend.write(&Write::put(key("first"), "1")).await.unwrap().is_applied());
     });
     settle().await;
     let map = map.clone();

@@ -27,7 +27,7 @@ pub(crate) fn secs(seconds: u64) -> Ttl {
 }
 
 pub(crate) async fn put(backend: &MemcachedBackend, put: Write) -> Version {
-    match backend.write(put).await.unwrap() {
+    match backend.write(&put).await.unwrap() {
         Written::Applied { version } => version.unwrap(),
         Written::Refused { current } => panic!("refused by {current:?}"),
     }

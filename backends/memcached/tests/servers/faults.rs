@@ -29,7 +29,7 @@ async fn in_time<T>(call: impl Future<Output = T>) -> T {
 /// Makes a read and a write that must fail in time, and returns how.
 async fn fail_in_time(backend: &MemcachedBackend) -> [Error; 2] {
     let read = in_time(backend.get(&key("k"))).await.unwrap_err();
-    let write = in_time(backend.write(Write::put(key("k"), "lost"))).await.unwrap_err();
+    let write = in_time(backend.write(&Write::put(key("k"), "lost"))).await.unwrap_err();
     assert!(!read.is_ambiguous(), "a read is ambiguous: {read}");
     for error in [&read, &write] {
         assert!(error.is_outage(), "{error:?}");
@@ -63,7 +63,7 @@ async fn a_call_fails_at_once_while_the_server_is_out() {
     let started = Instant::now();
     for _ in 0..100 {
         assert!(backend.get(&key("k")).await.unwrap_err().is_outage());
-        let write = backend.write(Write::put(key("k"), "v")).await.unwrap_err();
+        let write = backend.write(&Write::put(key("k"), "v")).await.unwrap_err();
         assert!(!write.is_ambiguous(), "nothing was sent: {write}");
         backend.get_many(&[key("k"), key("l")]).await.unwrap_err();
         backend.check().await.unwrap_err();
@@ -166,7 +166,7 @@ async fn a_write_whose_answer_is_lost_is_ambiguous_and_was_made() {
         // The connection that watches over the server must not use it up.
         let error = loop {
             proxy.swallow_next_reply();
-            match cut_off.write(write.clone()).await {
+            match cut_off.write(&write.clone()).await {
                 Err(error) if error.to_string().contains("is out") => {
                     until_it_answers(&cut_off, &key("k")).await;
                 }
@@ -189,8 +189,8 @@ async fn a_read_whose_answer_is_lost_is_not_ambiguous() {
     let calls = [
         backend.get(&key("k")).await.map(drop),
         backend.get_many(&[key("k"), key("l")]).await.map(drop),
-        backend.write(Write::check(key("k"), Condition::Absent)).await.map(drop),
-        backend.write(Write::delete(key("k")).only_if(Condition::Absent)).await.map(drop),
+        backend.write(&Write::check(key("k"), Condition::Absent)).await.map(drop),
+        backend.write(&Write::delete(key("k")).only_if(Condition::Absent)).await.map(drop),
     ];
     for call in calls {
         let error = call.unwrap_err();

@@ -14,7 +14,7 @@ async fn a_server_that_may_not_evict_is_full_and_says_so() {
     let mut full = None;
     for number in 0..200 {
         let put = Write::put(key(&number.to_string()), vec![1; LEN]);
-        if let Err(error) = backend.write(put).await {
+        if let Err(error) = backend.write(&put).await {
             full = Some(error);
             break;
         }
@@ -25,7 +25,9 @@ async fn a_server_that_may_not_evict_is_full_and_says_so() {
     // What is there stays, and room that is made is used.
     assert!(backend.get(&key("0")).await.unwrap().is_some());
     for number in 0..20 {
-        assert!(backend.write(Write::delete(key(&number.to_string()))).await.unwrap().is_applied());
+        assert!(
+            backend.write(&Write::delete(key(&number.to_string()))).await.unwrap().is_applied()
+        );
     }
     put(&backend, Write::put(key("new"), vec![1; LEN])).await;
 }

@@ -26,7 +26,7 @@ async fn the_declared_length_fits_whatever_the_servers_limit_is() {
         assert_eq!(get(&backend, &longest_key()).await.value, value, "with -I {limit}");
         let over = Write::put(key("k"), vec![b'x'; len + 1]);
         let stored = server.stat("cmd_set").unwrap();
-        assert_eq!(backend.write(over).await.unwrap_err().kind(), ErrorKind::TooLarge);
+        assert_eq!(backend.write(&over).await.unwrap_err().kind(), ErrorKind::TooLarge);
         assert_eq!(server.stat("cmd_set").unwrap(), stored, "it was sent");
     }
 }
@@ -89,7 +89,7 @@ async fn what_another_wrote_is_corrupt_and_left_as_it_is() {
         ];
         for write in writes {
             let text = format!("{write:?}");
-            let error = backend.write(write).await.unwrap_err();
+            let error = backend.write(&write).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{text}");
             assert!(!error.is_ambiguous());
             assert_eq!(seen(&server, &key), before, "after {text}");

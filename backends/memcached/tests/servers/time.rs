@@ -39,7 +39,7 @@ async fn a_touch_keeps_the_age() {
     put(&backend, Write::put(key("k"), "v")).await;
     until(|| async { get(&backend, &key("k")).await.age >= Duration::from_secs(1) }).await;
     let before = get(&backend, &key("k")).await;
-    assert!(backend.write(Write::touch(key("k"), Some(secs(60)))).await.unwrap().is_applied());
+    assert!(backend.write(&Write::touch(key("k"), Some(secs(60)))).await.unwrap().is_applied());
     let after = get(&backend, &key("k")).await;
     assert!(after.age >= before.age);
     assert_eq!((after.written_us, after.version), (before.written_us, before.version));
@@ -88,7 +88,7 @@ async fn deadlines_beyond_30_days_are_dates_of_the_server() {
         for _ in 0..2 {
             let left = get(&backend, &key).await.left.unwrap();
             assert!(left <= asked + TTL_STEP && left + TTL_STEP >= asked, "{left:?} of {asked:?}");
-            assert!(backend.write(touched.clone()).await.unwrap().is_applied());
+            assert!(backend.write(&touched.clone()).await.unwrap().is_applied());
         }
     }
 }
@@ -112,7 +112,7 @@ async fn a_put_that_comes_into_a_touch_keeps_its_own_deadline() {
         let version = get(&backend, &key("k")).await.version;
         let touch = Write::touch(key("k"), Some(secs(SHORT * 100)));
         let touch = touch.only_if(Condition::VersionIs(version));
-        match backend.write(touch).await.unwrap() {
+        match backend.write(&touch).await.unwrap() {
             Written::Applied { .. } => applied += 1,
             Written::Refused { current } => {
                 let current = current.unwrap();
@@ -132,6 +132,6 @@ async fn a_refused_touch_moves_no_deadline() {
     let old = put(&backend, Write::put(key("k"), "v")).await;
     put(&backend, Write::put(key("k"), "v").expiring(secs(100))).await;
     let touch = Write::touch(key("k"), None).only_if(Condition::VersionIs(old));
-    assert!(refused(backend.write(touch).await.unwrap()).unwrap().left.is_some());
+    assert!(refused(backend.write(&touch).await.unwrap()).unwrap().left.is_some());
     assert_eq!(server.stat("cmd_touch").unwrap().unwrap(), "0");
 }

@@ -17,7 +17,7 @@ fn counts(server: &MemcachedServer) -> [u64; 4] {
 
 async fn cost(server: &MemcachedServer, backend: &MemcachedBackend, write: Write) -> [u64; 4] {
     let before = counts(server);
-    let _ = backend.write(write).await.unwrap();
+    let _ = backend.write(&write).await.unwrap();
     let after = counts(server);
     std::array::from_fn(|at| after[at] - before[at])
 }
@@ -86,7 +86,7 @@ async fn no_more_connections_are_made_than_allowed_and_none_stay() {
     let backend = MemcachedBackend::connect(config).await.unwrap();
     let calls = (0..64).map(|number| key(&number.to_string()));
     let calls: Vec<_> = calls.map(|key| Write::put(key, "v")).collect();
-    let calls = calls.into_iter().map(|put| backend.write(put));
+    let calls = calls.iter().map(|put| backend.write(put));
     for answer in futures_util::future::join_all(calls).await {
         assert!(answer.unwrap().is_applied());
     }

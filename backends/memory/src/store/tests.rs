@@ -38,7 +38,7 @@ fn expired_values_do_not_linger_in_memory() {
     let value = Bytes::from(vec![7_u8; 1_000]);
     for number in 0..3_000 {
         let write = Write::put(key(number), value.clone()).expiring(second());
-        assert!(store.write(write).unwrap().is_applied());
+        assert!(store.write(&write).unwrap().is_applied());
     }
     assert_eq!(store.sweep().unwrap(), 0);
     assert_eq!(index_lens(&store), (3_000, 3_000));
@@ -55,11 +55,11 @@ fn expired_values_do_not_linger_in_memory() {
 fn writers_remove_the_dead_where_no_sweeper_runs() {
     let (store, clock) = store(1 << 30);
     for number in 0..100 {
-        assert!(store.write(put(number, 10).expiring(second())).unwrap().is_applied());
+        assert!(store.write(&put(number, 10).expiring(second())).unwrap().is_applied());
     }
     clock.advance(Duration::from_secs(2));
     for number in 100..113 {
-        assert!(store.write(put(number, 10)).unwrap().is_applied());
+        assert!(store.write(&put(number, 10)).unwrap().is_applied());
     }
     assert_eq!(index_lens(&store), (13, 0));
 }
@@ -67,9 +67,9 @@ fn writers_remove_the_dead_where_no_sweeper_runs() {
 #[test]
 fn a_touched_entry_is_swept_at_its_new_deadline_only() {
     let (store, clock) = store(1 << 30);
-    assert!(store.write(put(1, 10).expiring(second())).unwrap().is_applied());
+    assert!(store.write(&put(1, 10).expiring(second())).unwrap().is_applied());
     clock.advance(Duration::from_millis(500));
-    assert!(store.write(Write::touch(key(1), Some(second()))).unwrap().is_applied());
+    assert!(store.write(&Write::touch(key(1), Some(second()))).unwrap().is_applied());
     clock.advance(Duration::from_millis(999));
     assert_eq!(store.sweep().unwrap(), 0);
     assert!(store.get(&key(1)).unwrap().is_some());
@@ -83,7 +83,7 @@ fn a_full_store_drops_the_oldest_and_never_the_newest() {
     let limit_bytes = 1 << 20;
     let (store, _) = store(limit_bytes);
     for number in 0..5_000 {
-        assert!(store.write(put(number, 10_000)).unwrap().is_applied());
+        assert!(store.write(&put(number, 10_000)).unwrap().is_applied());
         assert!(store.get(&key(number)).unwrap().is_some(), "{number} was just written");
     }
     let (_entries, used_bytes, evicted) = store.usage();
@@ -100,7 +100,7 @@ fn large_values_do_not_pile_up_before_the_cache_makes_room() {
     let value = Bytes::from(vec![7_u8; 1 << 20]);
     for number in 0..64 {
         let write = Write::put(key(number), Bytes::copy_from_slice(&value));
-        assert!(store.write(write).unwrap().is_applied());
+        assert!(store.write(&write).unwrap().is_applied());
         let held = (0..=number).filter(|&older| store.cache.contains_key(&key(older))).count();
         assert!(held <= 8 + 5, "{held} MiB are held");
     }
@@ -110,7 +110,7 @@ fn large_values_do_not_pile_up_before_the_cache_makes_room() {
 fn what_a_reader_used_stays() {
     let (store, _) = store(1 << 20);
     for number in 0..1_000 {
-        assert!(store.write(put(number, 10_000)).unwrap().is_applied());
+        assert!(store.write(&put(number, 10_000)).unwrap().is_applied());
         assert!(store.get(&key(0)).unwrap().is_some(), "after {number}");
     }
 }
@@ -120,7 +120,7 @@ fn a_scan_counts_as_no_use() {
     let (store, _) = store(1 << 20);
     // Written from the last key to the first, against the order in which a scan lists them.
     for number in (0..140).rev() {
-        assert!(store.write(put(number, 10_000)).unwrap().is_applied());
+        assert!(store.write(&put(number, 10_000)).unwrap().is_applied());
         assert!(store.scan(&everything()).unwrap().keys.contains(&key(number)));
         store.usage();
     }
@@ -133,7 +133,7 @@ fn a_scan_counts_as_no_use() {
 fn a_page_is_short_though_more_is_asked_for() {
     let (store, _) = store(1 << 30);
     for number in 0..2_500 {
-        assert!(store.write(put(number, 1)).unwrap().is_applied());
+        assert!(store.write(&put(number, 1)).unwrap().is_applied());
     }
     let mut request = everything();
     let mut lens = Vec::new();
@@ -151,11 +151,11 @@ fn a_page_is_short_though_more_is_asked_for() {
 #[test]
 fn a_closed_store_holds_nothing() {
     let (store, _) = store(1 << 20);
-    assert!(store.write(put(1, 10)).unwrap().is_applied());
+    assert!(store.write(&put(1, 10)).unwrap().is_applied());
     store.close();
     store.close();
     assert_eq!(store.get(&key(1)).unwrap_err().kind(), ErrorKind::Closed);
-    assert_eq!(store.write(put(1, 10)).unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(store.write(&put(1, 10)).unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(store.usage().0, 0);
 }
 
@@ -168,11 +168,11 @@ fn readers_and_writers_of_a_full_store_leave_no_key_behind() {
             for number in (0..4_000).map(|step| (first + step * 7) % 500) {
                 match number % 4 {
                     0 => drop(store.get(&key(number))),
-                    1 => drop(store.write(Write::delete(key(number)))),
-                    2 => drop(store.write(Write::touch(key(number), Some(second())))),
-                    _ => drop(store.write(put(number - 1, 400))),
+                    1 => drop(store.write(&Write::delete(key(number)))),
+                    2 => drop(store.write(&Write::touch(key(number), Some(second())))),
+                    _ => drop(store.write(&put(number - 1, 400))),
                 }
-                drop(store.write(put(number, 400)));
+                drop(store.write(&put(number, 400)));
             }
         }
     };
@@ -202,7 +202,7 @@ fn who_sees_one_key_of_a_transaction_sees_the_others() {
         let writer = scope.spawn(|| {
             for round in 1..=ROUNDS {
                 let put = |at| Write::put(key(at), Bytes::copy_from_slice(&round.to_be_bytes()));
-                let made = store.transact(vec![put(1), put(2), put(3)]).unwrap();
+                let made = store.transact(&[put(1), put(2), put(3)]).unwrap();
                 assert!(matches!(made, Transacted::Applied { .. }));
             }
         });

@@ -46,7 +46,7 @@ async fn in_the_midst_of_a_move_single_keys_work_on_both_sides() {
     let (namespace, group) = (Namespace::new("moving").unwrap(), Group::new("g").unwrap());
     let key = |name: &str| Key::new(&namespace, &group, name).unwrap();
     for name in ["there", "stays", "gone"] {
-        assert!(backend.write(Write::put(key(name), name.to_owned())).await.unwrap().is_applied());
+        assert!(backend.write(&Write::put(key(name), name.to_owned())).await.unwrap().is_applied());
     }
     let slot = cluster.slot_of(key("there").as_str()).unwrap();
     let to = (cluster.slot_owner(slot).unwrap() + 1) % 3;
@@ -54,18 +54,18 @@ async fn in_the_midst_of_a_move_single_keys_work_on_both_sides() {
     // Nothing has moved yet: what is absent is asked for on the other side.
     assert!(backend.get(&key("there")).await.unwrap().is_some());
     assert!(backend.get(&key("absent")).await.unwrap().is_none());
-    assert!(backend.write(Write::put(key("new"), "new")).await.unwrap().is_applied());
+    assert!(backend.write(&Write::put(key("new"), "new")).await.unwrap().is_applied());
     assert_eq!(backend.get(&key("new")).await.unwrap().unwrap().value, "new");
     assert!(moving.move_keys(1).unwrap() > 0);
     for name in ["there", "stays", "gone", "new"] {
         assert!(backend.get(&key(name)).await.unwrap().is_some(), "{name}");
         let put = Write::put(key(name), "changed");
-        assert!(backend.write(put).await.unwrap().is_applied(), "{name}");
+        assert!(backend.write(&put).await.unwrap().is_applied(), "{name}");
     }
     // On the side that it may leave at any time, and on the other.
     for name in ["gone", "there"] {
         let delete = Write::delete(key(name)).only_if(Condition::Present);
-        assert!(backend.write(delete).await.unwrap().is_applied(), "{name}");
+        assert!(backend.write(&delete).await.unwrap().is_applied(), "{name}");
     }
     moving.finish().unwrap();
     for (name, there) in [("there", false), ("stays", true), ("gone", false), ("new", true)] {
@@ -83,15 +83,15 @@ async fn a_transaction_on_keys_that_are_torn_apart_waits_and_is_never_half_made(
     let puts = |value: &str| -> Vec<_> {
         keys.iter().map(|key| Write::put(key.clone(), value.to_owned())).collect()
     };
-    let _made = backend.transact(puts("before")).await.unwrap();
+    let _made = backend.transact(&puts("before")).await.unwrap();
     let slot = cluster.slot_of(keys[0].as_str()).unwrap();
     let to = (cluster.slot_owner(slot).unwrap() + 1) % 3;
     let moving = cluster.begin_move(slot, to).unwrap();
     assert_eq!(moving.move_keys(1).unwrap(), 1);
-    let error = backend.transact(puts("torn")).await.unwrap_err();
+    let error = backend.transact(&puts("torn")).await.unwrap_err();
     assert!(error.is_outage() && !error.is_ambiguous(), "{error:?}");
     let (waiting, values) = (Arc::clone(&backend), puts("after"));
-    let waiting = tokio::spawn(async move { waiting.transact(values).await });
+    let waiting = tokio::spawn(async move { waiting.transact(&values).await });
     moving.finish().unwrap();
     let _made = waiting.await.unwrap().unwrap();
     for entry in backend.get_many(&keys).await.unwrap() {
@@ -126,7 +126,7 @@ async fn keys_of_two_groups_in_one_transaction_are_refused_before_anything_is_se
         calls.sum::<u64>()
     };
     let before = calls(&cluster);
-    let error = backend.transact(vec![put("one"), put("two")]).await.unwrap_err();
+    let error = backend.transact(&[put("one"), put("two")]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error:?}");
     assert_eq!(calls(&cluster), before);
 }

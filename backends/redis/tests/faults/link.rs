@@ -82,7 +82,7 @@ async fn a_write_whose_answer_was_lost_is_ambiguous_and_made() {
         assert!(round < 20, "no answer to a write was swallowed");
         let key = key(&format!("lost-{round}"));
         proxy.swallow_next_reply();
-        let Err(error) = backend.write(Write::put(key.clone(), "made")).await else { continue };
+        let Err(error) = backend.write(&Write::put(key.clone(), "made")).await else { continue };
         if !error.is_ambiguous() {
             continue;
         }
@@ -113,7 +113,7 @@ async fn a_write_that_was_never_sent_is_not_ambiguous() {
     let key = key("unsent");
     let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
     loop {
-        let error = backend.write(Write::put(key.clone(), "v")).await.unwrap_err();
+        let error = backend.write(&Write::put(key.clone(), "v")).await.unwrap_err();
         if error.kind() == ErrorKind::Unavailable && !error.is_ambiguous() {
             break;
         }
@@ -146,13 +146,13 @@ async fn a_large_value_stalls_no_small_read() {
     config.timeout = Duration::from_secs(30);
     let backend = steadfast_redis::RedisBackend::connect(config).await.unwrap();
     let (large, small) = (key("large"), key("small"));
-    let written = backend.write(Write::put(small.clone(), "s")).await.unwrap();
+    let written = backend.write(&Write::put(small.clone(), "s")).await.unwrap();
     assert!(matches!(written, Written::Applied { .. }));
     // Every chunk of bytes takes its time, on each connection for itself.
     proxy.slow_by(Duration::from_millis(20));
     let five_megabytes = vec![b'x'; 5 << 20];
-    let put = backend.write(Write::put(large.clone(), five_megabytes));
-    let mut put = std::pin::pin!(put);
+    let put = Write::put(large.clone(), five_megabytes);
+    let mut put = std::pin::pin!(backend.write(&put));
     let mut reads = 0;
     loop {
         tokio::select! {
@@ -201,7 +201,7 @@ async fn too_many_requests_are_busy_and_not_sent() {
         .map(|number| {
             let backend = std::sync::Arc::clone(&backend);
             let put = Write::put(key(&format!("busy-{number}")), "v");
-            tokio::spawn(async move { backend.write(put).await })
+            tokio::spawn(async move { backend.write(&put).await })
         })
         .collect();
     let mut kinds = Vec::new();

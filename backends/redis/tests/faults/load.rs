@@ -148,7 +148,7 @@ impl Caller {
         let value = format!("{} {number}", self.number);
         let write = Write::put(self.key.clone(), value).only_if(only_if);
         let started = Instant::now();
-        let answer = self.backend.write(write).await;
+        let answer = self.backend.write(&write).await;
         self.took(started);
         match answer {
             Ok(Written::Applied { version }) => {

@@ -104,16 +104,16 @@ async fn full_it_refuses_puts_as_full_and_still_deletes() {
     let backend = connect_to(server.addr()).await;
     let namespace = Namespace::new("full").unwrap();
     let key = Key::new(&namespace, &Group::new("g").unwrap(), "k").unwrap();
-    assert!(backend.write(Write::put(key.clone(), "v")).await.unwrap().is_applied());
+    assert!(backend.write(&Write::put(key.clone(), "v")).await.unwrap().is_applied());
     let report = under_load(&backend, TIMEOUT, Loss::Nothing, async {
         server.command(&["CONFIG", "SET", "maxmemory", "1"]).unwrap();
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let put = backend.write(Write::put(key.clone(), "w")).await.unwrap_err();
+        let put = backend.write(&Write::put(key.clone(), "w")).await.unwrap_err();
         assert_eq!(put.kind(), ErrorKind::Full, "{put:?}");
         assert!(!put.is_ambiguous() && !put.is_outage(), "{put:?}");
         let touch = Write::touch(key.clone(), None);
-        assert!(backend.write(touch).await.unwrap().is_applied());
-        assert!(backend.write(Write::delete(key.clone())).await.unwrap().is_applied());
+        assert!(backend.write(&touch).await.unwrap().is_applied());
+        assert!(backend.write(&Write::delete(key.clone())).await.unwrap().is_applied());
         assert_eq!(backend.get(&key).await.unwrap(), None);
         server.command(&["CONFIG", "SET", "maxmemory", "0"]).unwrap();
     })

@@ -72,21 +72,21 @@ async fn a_write_that_no_replica_confirms_says_that_it_may_be_lost() {
     let backend = connect(&group, Acknowledged::ByReplicas(1)).await;
     let namespace = Namespace::new("confirmed").unwrap();
     let key = Key::new(&namespace, &Group::new("g").unwrap(), "k").unwrap();
-    assert!(backend.write(Write::put(key.clone(), "first")).await.unwrap().is_applied());
+    assert!(backend.write(&Write::put(key.clone(), "first")).await.unwrap().is_applied());
     let port = group.master().unwrap().port();
     let replica = group.servers().iter().find(|server| server.port() != port).unwrap();
     replica.pause().unwrap();
-    let error = backend.write(Write::put(key.clone(), "second")).await.unwrap_err();
+    let error = backend.write(&Write::put(key.clone(), "second")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unconfirmed, "{error:?}");
     assert!(error.is_ambiguous(), "{error:?}");
     let writes = vec![Write::put(key.clone(), "third")];
-    let error = backend.transact(writes).await.unwrap_err();
+    let error = backend.transact(&writes).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unconfirmed, "{error:?}");
     // Reads wait for nobody.
     assert_eq!(backend.get(&key).await.unwrap().unwrap().value, "third");
     replica.resume().unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-    while let Err(error) = backend.write(Write::put(key.clone(), "fourth")).await {
+    while let Err(error) = backend.write(&Write::put(key.clone(), "fourth")).await {
         assert_eq!(error.kind(), ErrorKind::Unconfirmed, "{error:?}");
         assert!(tokio::time::Instant::now() < deadline, "{error:?}");
     }

@@ -18,7 +18,7 @@ async fn a_user_and_a_password_are_taken() {
     let mut config = config(&server);
     config.login = login(Some("shop"), PASSWORD);
     let backend = RedisBackend::connect(config).await.unwrap();
-    assert!(backend.write(Write::put(key("k"), "v")).await.unwrap().is_applied());
+    assert!(backend.write(&Write::put(key("k"), "v")).await.unwrap().is_applied());
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn databases_are_apart() {
     let mut config = config(&server);
     config.database = 3;
     let three = RedisBackend::connect(config).await.unwrap();
-    assert!(three.write(Write::put(key("k"), "three")).await.unwrap().is_applied());
+    assert!(three.write(&Write::put(key("k"), "three")).await.unwrap().is_applied());
     assert_eq!(zero.get(&key("k")).await.unwrap(), None);
     assert_eq!(three.get(&key("k")).await.unwrap().unwrap().value, "three");
 }
@@ -147,10 +147,10 @@ async fn a_user_without_a_permission_is_rejected_and_the_write_is_not_made() {
     let mut config = config(&server);
     config.login = login(Some("reader"), "pw");
     let backend = RedisBackend::connect(config).await.unwrap();
-    let error = backend.transact(vec![Write::put(key("k"), "v")]).await.unwrap_err();
+    let error = backend.transact(&[Write::put(key("k"), "v")]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Rejected, "{error:?}");
     assert!(!error.is_ambiguous(), "{error:?}");
-    let error = backend.write(Write::put(key("k"), "v")).await.unwrap_err();
+    let error = backend.write(&Write::put(key("k"), "v")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Rejected, "{error:?}");
     assert_eq!(backend.get(&key("k")).await.unwrap(), None);
 }

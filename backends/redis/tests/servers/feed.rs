@@ -53,14 +53,14 @@ async fn every_change_of_others_is_told() {
     let watch = here.watch(&namespace(), heard.clone()).await.unwrap();
     let [put, touched, deleted, expiring] = ["put", "touched", "deleted", "expiring"].map(key);
     for key in [&put, &touched, &deleted, &expiring] {
-        assert!(there.write(Write::put(key.clone(), "v")).await.unwrap().is_applied());
+        assert!(there.write(&Write::put(key.clone(), "v")).await.unwrap().is_applied());
         eventually("a put is told", async || heard.heard(key)).await;
     }
     heard.keys.lock().unwrap().clear();
-    assert!(there.write(Write::touch(touched.clone(), None)).await.unwrap().is_applied());
-    assert!(there.write(Write::delete(deleted.clone())).await.unwrap().is_applied());
+    assert!(there.write(&Write::touch(touched.clone(), None)).await.unwrap().is_applied());
+    assert!(there.write(&Write::delete(deleted.clone())).await.unwrap().is_applied());
     let ttl = Ttl::new(Duration::from_millis(20)).unwrap();
-    assert!(there.write(Write::touch(expiring.clone(), Some(ttl))).await.unwrap().is_applied());
+    assert!(there.write(&Write::touch(expiring.clone(), Some(ttl))).await.unwrap().is_applied());
     eventually("a touch is told", async || heard.heard(&touched)).await;
     eventually("a delete is told", async || heard.heard(&deleted)).await;
     eventually("the touch of an expiring entry is told", async || heard.heard(&expiring)).await;
@@ -83,11 +83,11 @@ async fn changes_elsewhere_and_refused_writes_are_not_told() {
     let _watch = backend.watch(&namespace(), heard.clone()).await.unwrap();
     let elsewhere = Namespace::new("servers-elsewhere").unwrap();
     let elsewhere = Key::new(&elsewhere, &Group::new("g").unwrap(), "k").unwrap();
-    assert!(backend.write(Write::put(elsewhere.clone(), "v")).await.unwrap().is_applied());
+    assert!(backend.write(&Write::put(elsewhere.clone(), "v")).await.unwrap().is_applied());
     let refused = Write::put(key("refused"), "v").only_if(Condition::Present);
-    assert!(!backend.write(refused).await.unwrap().is_applied());
+    assert!(!backend.write(&refused).await.unwrap().is_applied());
     let last = key("last");
-    assert!(backend.write(Write::put(last.clone(), "v")).await.unwrap().is_applied());
+    assert!(backend.write(&Write::put(last.clone(), "v")).await.unwrap().is_applied());
     eventually("the last put is told", async || heard.heard(&last)).await;
     assert!(!heard.heard(&elsewhere) && !heard.heard(&key("refused")), "{heard:?}");
 }
@@ -112,7 +112,7 @@ async fn an_emptied_server_and_a_lost_link_are_everything() {
     eventually("it is up to date again", async || heard.told_until() > Some(asked)).await;
     let again = key("again");
     eventually("the backend is back", async || {
-        backend.write(Write::put(again.clone(), "v")).await.is_ok()
+        backend.write(&Write::put(again.clone(), "v")).await.is_ok()
     })
     .await;
     eventually("changes are told again", async || heard.heard(&again)).await;
@@ -146,7 +146,7 @@ async fn all_primaries_of_a_cluster_tell() {
     for number in 0..16 {
         let group = Group::new(&number.to_string()).unwrap();
         let key = Key::new(&namespace(), &group, "k").unwrap();
-        assert!(backend.write(Write::put(key.clone(), "v")).await.unwrap().is_applied());
+        assert!(backend.write(&Write::put(key.clone(), "v")).await.unwrap().is_applied());
         eventually("a change of any slot is told", async || heard.heard(&key)).await;
         endpoints.insert(backend.endpoint(&key));
     }

@@ -13,7 +13,7 @@ async fn a_check_tells_memory_expiry_and_replication() {
     let backend = connect(&server).await;
     let ttl = steadfast_backend::Ttl::new(Duration::from_millis(1)).unwrap();
     let put = Write::put(key("short"), "v").expiring(ttl);
-    assert!(backend.write(put).await.unwrap().is_applied());
+    assert!(backend.write(&put).await.unwrap().is_applied());
     eventually("an entry expires", async || {
         let _ = backend.get(&key("short")).await.unwrap();
         backend.check().await.unwrap().expired == Some(1)
@@ -65,11 +65,13 @@ async fn a_primary_that_became_a_replica_is_not_healthy() {
     server.command(&["REPLICAOF", "127.0.0.1", &port]).unwrap();
     let error = backend.check().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
-    let error = backend.write(Write::put(key("k"), "v")).await.unwrap_err();
+    let error = backend.write(&Write::put(key("k"), "v")).await.unwrap_err();
     assert!(error.is_outage() && !error.is_ambiguous(), "{error:?}");
     server.command(&["REPLICAOF", "NO", "ONE"]).unwrap();
-    eventually("it is used again", async || backend.write(Write::put(key("k"), "v")).await.is_ok())
-        .await;
+    eventually("it is used again", async || {
+        backend.write(&Write::put(key("k"), "v")).await.is_ok()
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -103,7 +105,7 @@ async fn writes_wait_for_the_disk_where_the_server_can_tell() {
     let connected = RedisBackend::connect(config).await;
     if server.command(&["COMMAND", "INFO", "WAITAOF"]).unwrap().contains("waitaof") {
         let backend = connected.unwrap();
-        assert!(backend.write(Write::put(key("k"), "v")).await.unwrap().is_applied());
+        assert!(backend.write(&Write::put(key("k"), "v")).await.unwrap().is_applied());
         assert!(server.calls("waitaof").unwrap() >= 2);
     } else {
         assert_eq!(connected.unwrap_err().kind(), ErrorKind::Config);

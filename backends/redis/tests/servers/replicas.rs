@@ -11,7 +11,7 @@ async fn reads_go_to_replicas_if_they_may_and_to_the_primary_without_one() {
     let mut config = config(&primary);
     config.read_from_replicas = true;
     let backend = RedisBackend::connect(config).await.unwrap();
-    assert!(backend.write(Write::put(key("k"), "v")).await.unwrap().is_applied());
+    assert!(backend.write(&Write::put(key("k"), "v")).await.unwrap().is_applied());
     eventually("a replica is asked", async || {
         let _ = backend.get(&key("k")).await.unwrap();
         replica.calls("get").unwrap() > 0

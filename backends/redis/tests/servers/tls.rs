@@ -17,7 +17,7 @@ fn encrypted(server: &RedisServer, roots_of: &RedisServer) -> RedisConfig {
 async fn encrypted_connections_work_and_tell_of_changes() {
     let server = RedisServer::builder().tls().start().unwrap();
     let backend = RedisBackend::connect(encrypted(&server, &server)).await.unwrap();
-    assert!(backend.write(Write::put(key("k"), "v")).await.unwrap().is_applied());
+    assert!(backend.write(&Write::put(key("k"), "v")).await.unwrap().is_applied());
     assert_eq!(backend.get(&key("k")).await.unwrap().unwrap().value, "v");
     assert!(backend.info().capabilities.invalidations);
 }

@@ -28,14 +28,14 @@ async fn they_rise_though_the_clock_is_set_back_and_the_entry_deleted() {
     let entry = backend.get(&key).await.unwrap().unwrap();
     assert_eq!((entry.version.get(), entry.age), (FUTURE, Duration::ZERO));
     let put = Write::put(key.clone(), "v").only_if(Condition::VersionIs(entry.version));
-    let next = version(&backend.write(put).await.unwrap());
+    let next = version(&backend.write(&put).await.unwrap());
     assert_eq!(next.get(), FUTURE + 1);
-    assert!(backend.write(Write::delete(key.clone())).await.unwrap().is_applied());
+    assert!(backend.write(&Write::delete(key.clone())).await.unwrap().is_applied());
     assert_eq!(backend.get(&key).await.unwrap(), None);
     let stale = Write::put(key.clone(), "v").only_if(Condition::VersionIs(next));
-    assert_eq!(backend.write(stale).await.unwrap(), Written::Refused { current: None });
+    assert_eq!(backend.write(&stale).await.unwrap(), Written::Refused { current: None });
     let again = Write::put(key.clone(), "v").only_if(Condition::Absent);
-    assert_eq!(version(&backend.write(again).await.unwrap()).get(), FUTURE + 2);
+    assert_eq!(version(&backend.write(&again).await.unwrap()).get(), FUTURE + 2);
 }
 
 #[tokio::test]
@@ -43,14 +43,14 @@ async fn the_mark_of_a_deleted_entry_goes_by_itself() {
     let server = RedisServer::start().unwrap();
     let backend = connect(&server).await;
     let key = key("k");
-    assert!(backend.write(Write::put(key.clone(), "v")).await.unwrap().is_applied());
-    assert!(backend.write(Write::delete(key.clone())).await.unwrap().is_applied());
+    assert!(backend.write(&Write::put(key.clone(), "v")).await.unwrap().is_applied());
+    assert!(backend.write(&Write::delete(key.clone())).await.unwrap().is_applied());
     let left = server.command(&["PTTL", key.as_str()]).unwrap();
     let left_ms: i64 = left.trim().trim_start_matches(':').parse().unwrap();
     assert!((1..=600_000).contains(&left_ms), "{left}");
     // Deleting what is absent leaves none.
     let other = crate::key("other");
-    assert!(backend.write(Write::delete(other.clone())).await.unwrap().is_applied());
+    assert!(backend.write(&Write::delete(other.clone())).await.unwrap().is_applied());
     assert!(server.command(&["EXISTS", other.as_str()]).unwrap().contains('0'));
 }
 
@@ -70,10 +70,10 @@ async fn what_others_wrote_is_reported_and_left_alone() {
             Write::touch(key.clone(), None),
             Write::delete(key.clone()),
         ] {
-            let error = backend.write(write.clone()).await.unwrap_err();
+            let error = backend.write(&write.clone()).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
             assert!(!error.is_ambiguous(), "{error:?}");
-            let error = backend.transact(vec![write]).await.unwrap_err();
+            let error = backend.transact(&[write]).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
         }
     }

@@ -139,7 +139,7 @@ async fn an_entry_is_not_served_after_its_deadline_and_its_times_go_on() {
     let (world, key) = (World::new(NearConfig::default()), key("g", "k"));
     let ttl = crate::backend::Ttl::new(SECOND).unwrap();
     let put = Write::put(key.clone(), "v").expiring(ttl);
-    assert!(world.store.inner.write(put).await.unwrap().is_applied());
+    assert!(world.store.inner.write(&put).await.unwrap().is_applied());
     let left = world.read(&key, WITHIN).await.entry(0).unwrap().left.unwrap();
     advance(SECOND / 2).await;
     let hit = world.read(&key, WITHIN).await;

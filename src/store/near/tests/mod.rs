@@ -40,13 +40,13 @@ impl World {
     /// Writes as somebody else does.
     async fn put(&self, key: &Key, value: &str) {
         let put = Write::put(key.clone(), value.to_owned());
-        assert!(self.store.inner.write(put).await.unwrap().is_applied());
+        assert!(self.store.inner.write(&put).await.unwrap().is_applied());
     }
 
     /// Writes as the store does.
     async fn own(&self, write: Write) -> Result<()> {
         let own = self.near.writing(std::slice::from_ref(&write));
-        let written = self.near.guard.write(write).await;
+        let written = self.near.guard.write(&write).await;
         assert!(written?.is_applied());
         own.overtook();
         Ok(())
@@ -152,7 +152,7 @@ mod scripted {
             Ok(entries)
         }
 
-        async fn write(&self, write: Write) -> Result<Written> {
+        async fn write(&self, write: &Write) -> Result<Written> {
             self.meet()?;
             self.inner.write(write).await
         }
@@ -161,7 +161,7 @@ mod scripted {
             self.inner.write_many(writes).await
         }
 
-        async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
+        async fn transact(&self, writes: &[Write]) -> Result<Transacted> {
             self.inner.transact(writes).await
         }
 

@@ -98,7 +98,7 @@ impl Run<'_> {
             Operation::Transact(changes) => self.transact(changes).await,
             Operation::Write(change) => {
                 let write = self.resolve(change)?;
-                let written = self.checker.backend.write(write.clone()).await?;
+                let written = self.checker.backend.write(&write.clone()).await?;
                 self.judge(write, written)
             }
         }
@@ -116,7 +116,7 @@ impl Run<'_> {
 
     async fn transact(&mut self, changes: &[Change]) -> Outcome {
         let writes = self.resolve_all(changes)?;
-        let answer = self.checker.backend.transact(writes.clone()).await;
+        let answer = self.checker.backend.transact(&writes.clone()).await;
         if self.checker.backend.info().capabilities.transactions == Transactions::None {
             return ensure_kind(answer, ErrorKind::Unsupported, "a transaction");
         }
