@@ -95,7 +95,7 @@ async fn guard() {
         bare.push(nanos(started));
         let started = Instant::now();
         for _ in 0..CALLS {
-            assert!(store.write(black_box(check())).await.unwrap().is_applied());
+            assert!(store.write(black_box(&check())).await.unwrap().is_applied());
         }
         guarded.push(nanos(started));
     }
@@ -111,7 +111,7 @@ async fn near() {
     let store = Store::builder(Arc::clone(&backend)).near(near).build().unwrap();
     let key = key(&store);
     let put = store.put(&key, &Flag(7)).unwrap();
-    assert!(store.write(put).await.unwrap().is_applied());
+    assert!(store.write(&put).await.unwrap().is_applied());
     let entry = backend.get(&key).await.unwrap().unwrap();
     let bare = moka::sync::Cache::<Key, Entry>::builder();
     let bare = bare.max_capacity(64 << 20).time_to_live(Duration::from_secs(3_600)).build();
@@ -150,7 +150,7 @@ fn threads(runtime: &Runtime) {
     let keys = ["one", "other"].map(|name| store.key("flag", &group(name), "k").unwrap());
     runtime.block_on(async {
         for key in &keys {
-            assert!(store.write(store.put(key, &Flag(7)).unwrap()).await.unwrap().is_applied());
+            assert!(store.write(&store.put(key, &Flag(7)).unwrap()).await.unwrap().is_applied());
             store.get_as::<Flag>(key, reads).await.unwrap();
         }
     });

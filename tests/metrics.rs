@@ -39,7 +39,7 @@ async fn each_result_is_counted_under_its_own_name() {
     for _ in 0..2 {
         let put = Write::put(key.clone(), "v");
         let ttl = Ttl::new(Duration::from_secs(1)).unwrap();
-        assert!(store.write(put.expiring(ttl)).await.unwrap().is_applied());
+        assert!(store.write(&put.expiring(ttl)).await.unwrap().is_applied());
     }
     let cleanup = Cleanup::builder(&store).sessions(&sessions).start().unwrap();
     clock.advance(Duration::from_secs(120));

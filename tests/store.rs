@@ -37,7 +37,7 @@ async fn every_codec_round_trips_and_reads_the_others() {
     let key = stores[0].key("profile", &Group::new("ada").unwrap(), "main").unwrap();
     for writer in &stores {
         let put = writer.put(&key, &profile()).unwrap();
-        assert!(writer.write(put).await.unwrap().is_applied());
+        assert!(writer.write(&put).await.unwrap().is_applied());
         for reader in &stores {
             let record = reader.get::<Profile>(&key).await.unwrap().unwrap();
             assert_eq!(record.value, profile());
@@ -59,7 +59,7 @@ async fn no_codec_panics_on_or_allocates_for_hostile_bytes() {
         // A sequence that claims 2^63 elements, in the varints of postcard and of bincode.
         for hostile in [[255; 9], [253, 255, 255, 255, 255, 255, 255, 255, 127], [0; 9]] {
             let put = store.put(&key, &Raw(hostile)).unwrap();
-            assert!(store.write(put).await.unwrap().is_applied());
+            assert!(store.write(&put).await.unwrap().is_applied());
             let read = store.get::<Profile>(&key).await;
             assert_eq!(read.unwrap_err().kind(), ErrorKind::Corrupt, "{codec:?}");
         }

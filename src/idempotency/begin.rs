@@ -283,7 +283,7 @@ impl<A: State> Idempotency<A> {
         only_if: Condition,
     ) -> Result<Written> {
         let write = self.compose(key, head, answer, only_if)?;
-        self.store.twice(key, || self.store.write(write.clone())).await
+        self.store.twice(key, || self.store.write(&write)).await
     }
 
     pub(super) fn compose(

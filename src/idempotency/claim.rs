@@ -152,7 +152,7 @@ impl<A: State> Claim<A> {
         for _round in 0..ROUNDS_MAX {
             let delete =
                 Write::delete(self.bid.store_key.clone()).only_if(Condition::VersionIs(version));
-            match self.idempotency.store.write(delete).await? {
+            match self.idempotency.store.write(&delete).await? {
                 // A renewal of ours whose reply was lost.
                 Written::Refused { current: Some(entry) } if self.is_running(&entry)? => {
                     version = entry.version;

@@ -180,7 +180,7 @@ impl<A: State> Claim<A> {
     /// refuses the second and is recognised.
     async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
         let store = &self.idempotency.store;
-        store.twice(&self.bid.store_key, || store.transact(writes.clone())).await
+        store.twice(&self.bid.store_key, || store.transact(&writes)).await
     }
 
     /// Keeps that the outcome is unknown: the execution failed and may have had effects. What the

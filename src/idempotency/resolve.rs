@@ -139,7 +139,7 @@ impl<A: State> Idempotency<A> {
                 let only_if = Condition::VersionIs(version);
                 let written = match resolution {
                     Resolution::Absent => {
-                        self.store.write(Write::delete(store_key.clone()).only_if(only_if)).await?
+                        self.store.write(&Write::delete(store_key.clone()).only_if(only_if)).await?
                     }
                     Resolution::Completed(answer) => {
                         self.put(&store_key, &head, Some(&answer), only_if).await?

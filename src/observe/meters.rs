@@ -50,7 +50,13 @@ impl Meters {
         Self {}
     }
 
-    pub(crate) fn call(&self, _operation: Operation, _outcome: Outcome, _took: Duration) {}
+    pub(crate) fn call(
+        &self,
+        _operation: Operation,
+        _outcome: Outcome,
+        _took: impl Fn() -> Duration,
+    ) {
+    }
 
     pub(crate) fn repeat(&self) {}
 
@@ -86,8 +92,8 @@ impl Meters {
         }
     }
 
-    pub(crate) fn call(&self, operation: Operation, outcome: Outcome, took: Duration) {
-        self.calls[operation as usize][outcome as usize].record(took);
+    pub(crate) fn call(&self, operation: Operation, outcome: Outcome, took: impl Fn() -> Duration) {
+        self.calls[operation as usize][outcome as usize].record(took());
     }
 
     pub(crate) fn repeat(&self) {

@@ -107,7 +107,7 @@ impl<T: State> Sessions<T> {
         let struck = match &list {
             Some((list, _)) if self.store.transacts() => {
                 deletes.insert(0, list.clone());
-                match self.store.transact(deletes).await? {
+                match self.store.transact(&deletes).await? {
                     Transacted::Applied { .. } => Struck::Both,
                     Transacted::Refused { .. } => Struck::Neither,
                 }
@@ -130,7 +130,7 @@ impl<T: State> Sessions<T> {
         }
         let Some(list) = list else { return Ok(Struck::Both) };
         // If that fails, the next look at the list finds that the session is over.
-        Ok(match self.store.write(list.clone()).await {
+        Ok(match self.store.write(list).await {
             Ok(Written::Applied { .. }) => Struck::Both,
             Ok(Written::Refused { .. }) | Err(_) => Struck::Session,
         })
@@ -152,7 +152,7 @@ impl<T: State> Sessions<T> {
         let (user, list) = (self.user_key(&group)?, self.list_key(&group)?);
         // Unconditional, so neither can be refused.
         if self.store.transacts() {
-            drop(self.store.transact(vec![Write::delete(user), Write::delete(list)]).await?);
+            drop(self.store.transact(&[Write::delete(user), Write::delete(list)]).await?);
         } else {
             // A list of another generation counts for nothing.
             self.store.delete(&user).await?;
@@ -211,7 +211,7 @@ impl<T: State> Sessions<T> {
             return true;
         }
         let Ok(write) = self.list_write(roster) else { return true };
-        match self.store.write(write).await {
+        match self.store.write(&write).await {
             Ok(Written::Applied { .. }) => {
                 self.tell_of(Happening::Expired, &roster.over, Some(principal.name()));
                 true

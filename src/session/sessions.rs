@@ -96,7 +96,7 @@ impl<T: State> Sessions<T> {
     ) -> Result<Session<T>> {
         let live = Live { attributes, ..Live::new(None) };
         let birth = self.birth(&id, &live, &state, self.new_life())?;
-        match self.store.write(birth).await? {
+        match self.store.write(&birth).await? {
             Written::Applied { version: Some(version) } => {
                 self.tell(Happening::Created, Some(&id), None);
                 Ok(self.newborn(id, live, state, version, None))
@@ -165,7 +165,7 @@ impl<T: State> Sessions<T> {
         // winner set the deadline anew.
         let touch = Write::touch(key.clone(), Some(self.kept));
         let touch = touch.only_if(Condition::VersionIs(opened.version));
-        self.store.write(touch).await.is_ok_and(|written| written.is_applied())
+        self.store.write(&touch).await.is_ok_and(|written| written.is_applied())
     }
 
     pub(super) fn session(&self, current: Current, state: T, touched: bool) -> Session<T> {

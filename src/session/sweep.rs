@@ -49,7 +49,7 @@ impl<T: State> Sessions<T> {
             self.list_write(&roster)?
         };
         // Whoever changes it meanwhile looks through it, too.
-        let Written::Applied { .. } = self.store.write(write).await? else { return Ok(0) };
+        let Written::Applied { .. } = self.store.write(&write).await? else { return Ok(0) };
         self.tell_of(Happening::Expired, &roster.over, None);
         Ok(roster.over.len().max(usize::from(roster.list.devices.is_empty())))
     }

@@ -193,11 +193,11 @@ impl Store {
     /// # Errors
     ///
     /// As [`Backend::write`](crate::backend::Backend::write).
-    pub async fn write(&self, write: Write) -> Result<Written> {
+    pub async fn write(&self, write: &Write) -> Result<Written> {
         let near = self.0.near.as_ref();
-        let own = near.map(|near| near.writing(std::slice::from_ref(&write)));
+        let own = near.map(|near| near.writing(std::slice::from_ref(write)));
         let is_touch = matches!(write, Write::Touch { .. });
-        let written = self.0.guard.write(&write).await;
+        let written = self.0.guard.write(write).await;
         // A touch leaves the value as it is.
         if let (Ok(_), Some(own), false) = (&written, own, is_touch) {
             own.overtook();
@@ -210,9 +210,9 @@ impl Store {
     /// # Errors
     ///
     /// As [`Backend::transact`](crate::backend::Backend::transact).
-    pub async fn transact(&self, writes: Vec<Write>) -> Result<Transacted> {
-        let own = self.0.near.as_ref().map(|near| near.writing(&writes));
-        let transacted = self.0.guard.transact(&writes).await;
+    pub async fn transact(&self, writes: &[Write]) -> Result<Transacted> {
+        let own = self.0.near.as_ref().map(|near| near.writing(writes));
+        let transacted = self.0.guard.transact(writes).await;
         if let (Ok(_), Some(own)) = (&transacted, own) {
             own.overtook();
         }
@@ -226,7 +226,7 @@ impl Store {
     /// As [`Backend::write`](crate::backend::Backend::write).
     pub async fn delete(&self, key: &Key) -> Result<()> {
         // Unconditional, so it cannot be refused.
-        self.write(Write::delete(key.clone())).await.map(|_applied| ())
+        self.write(&Write::delete(key.clone())).await.map(|_applied| ())
     }
 
     /// A real round trip to the store, past the breakers.

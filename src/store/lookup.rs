@@ -117,7 +117,7 @@ impl Store {
         let value = load().await?;
         // It is as good if the store does not take it.
         if let Ok(put) = self.put(key, &value) {
-            let _ = self.write(put.expiring(ttl)).await;
+            let _ = self.write(&put.expiring(ttl)).await;
         }
         Ok(value)
     }

@@ -95,11 +95,11 @@ impl Store {
     /// lost. If that record is there by then as it was made, the first was applied. If it is there
     /// otherwise, others have gone on from it already: that counts as a lost race, too.
     async fn transact_birth(&self, writes: Vec<Write>, born: &Key) -> Result<Transacted> {
-        let error = match self.transact(writes.clone()).await {
+        let error = match self.transact(&writes).await {
             Err(error) if self.may_settle(born, &error) => error,
             answer => return answer,
         };
-        let (index, current) = match self.transact(writes.clone()).await {
+        let (index, current) = match self.transact(&writes).await {
             Ok(Transacted::Refused { index, current }) => (index, current),
             Ok(applied) => return Ok(applied),
             Err(_again) => return Err(error),

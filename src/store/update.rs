@@ -128,11 +128,11 @@ impl Store {
         write: Write,
         fate: impl Fn(Option<&Entry>) -> Result<Fate>,
     ) -> Result<Written> {
-        let error = match self.write_guarded(guard, write.clone()).await {
+        let error = match self.write_guarded(guard, &write).await {
             Err(error) if self.may_settle(write.key(), &error) => error,
             answer => return answer,
         };
-        match self.write_guarded(guard, write).await {
+        match self.write_guarded(guard, &write).await {
             Ok(Written::Refused { current }) => match fate(current.as_ref())? {
                 Fate::Applied(version) => Ok(Written::Applied { version }),
                 Fate::Lost => Ok(Written::Refused { current }),
@@ -146,11 +146,11 @@ impl Store {
     pub(crate) async fn write_guarded(
         &self,
         guard: Option<&Write>,
-        write: Write,
+        write: &Write,
     ) -> Result<Written> {
         let Some(guard) = guard else { return self.write(write).await };
         // The write first: if it is refused because it was made before, that is what is told.
-        Ok(match self.transact(vec![write, guard.clone()]).await? {
+        Ok(match self.transact(&[write.clone(), guard.clone()]).await? {
             Transacted::Applied { versions } => {
                 Written::Applied { version: versions.first().copied().flatten() }
             }

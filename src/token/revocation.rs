@@ -123,7 +123,7 @@ impl Revocations {
                 let key = self.id_key(&group(&token.issuer, &token.subject), &token.issuer, id)?;
                 let write = self.store.put(&key, &Revoked)?.expiring(self.ttl(left)?);
                 // Unconditional, so it cannot be refused.
-                self.store.write(write).await.map(|_applied| ())
+                self.store.write(&write).await.map(|_applied| ())
             })
             .await
     }

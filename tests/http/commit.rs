@@ -51,7 +51,7 @@ async fn pay_in(
         let change = store.put(&account(store), &balance).unwrap().only_if(only_if);
         if rival.0.swap(false, Ordering::SeqCst) {
             let write = store.put(&account(store), &Balance(100)).unwrap();
-            assert!(store.write(write).await.unwrap().is_applied());
+            assert!(store.write(&write).await.unwrap().is_applied());
         }
         let response = (StatusCode::CREATED, balance.0.to_string()).into_response();
         let Responded::Response(response) = execution.complete_with(response, vec![change]).await?

@@ -87,7 +87,7 @@ async fn a_record_that_cannot_be_read_is_kept() {
     bytes[33] ^= 0x40;
     let damaged = Bytes::from(bytes);
     let put = Write::put(key.clone(), damaged.clone());
-    assert!(site.store.write(put).await.unwrap().is_applied());
+    assert!(site.store.write(&put).await.unwrap().is_applied());
     for path in ["/get", "/start", "/edit", "/update", "/login", "/rotate", "/logout"] {
         assert_problem(browser.go(&site, path).await, 503, "record-unreadable").await;
     }

@@ -65,7 +65,7 @@ impl World {
         let key = here.key("marker", &Group::new("all").unwrap(), "marker").unwrap();
         let put = async |item| {
             let put = there.put(&key, &Basket { items: vec![item] }).unwrap();
-            assert!(there.write(put).await.unwrap().is_applied());
+            assert!(there.write(&put).await.unwrap().is_applied());
         };
         let read = async || {
             let read = here.get_as::<Basket>(&key, Reads::within(KEEP)).await.unwrap().unwrap();

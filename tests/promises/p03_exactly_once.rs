@@ -147,7 +147,7 @@ async fn a_refused_change_leaves_the_claim_and_everything_else(world: World) {
     let mut claim = acquired(pay(&payments).await.unwrap());
     let other = store.key("other", &alice().group(), "1").unwrap();
     let outdated = one_more(store).await;
-    assert!(store.write(one_more(store).await).await.unwrap().is_applied());
+    assert!(store.write(&one_more(store).await).await.unwrap().is_applied());
     let changes = vec![Write::put(other.clone(), "x"), outdated];
     let refused = claim.complete_with(&Receipt::new("1"), changes).await.unwrap();
     let CompletedWith::Refused { index: 1, current: Some(current) } = refused else {

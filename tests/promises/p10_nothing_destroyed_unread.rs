@@ -49,7 +49,7 @@ async fn damage_the_only_record(world: &World, at: usize) -> (Key, Bytes) {
     let mut bytes = stored(world, key).await.to_vec();
     bytes[at] ^= 0x40;
     let damaged = Bytes::from(bytes);
-    let written = world.store.write(Write::put(key.clone(), damaged.clone())).await.unwrap();
+    let written = world.store.write(&Write::put(key.clone(), damaged.clone())).await.unwrap();
     assert!(written.is_applied());
     (key.clone(), damaged)
 }
@@ -74,7 +74,7 @@ async fn a_newer_schema_is_kept_by_an_older_build() {
     let key = store.key("basket", &steadfast::backend::Group::new("g").unwrap(), "one").unwrap();
     let newer = BasketV2 { items: vec![1], coupon: "spring".to_owned() };
     let put = store.put(&key, &newer).unwrap();
-    assert!(store.write(put).await.unwrap().is_applied());
+    assert!(store.write(&put).await.unwrap().is_applied());
     let before = stored(&world, &key).await;
 
     let error = store.get::<Basket>(&key).await.unwrap_err();

@@ -92,7 +92,7 @@ async fn a_record_does_not_open_under_another_key_or_header(world: World) {
     let [(one, first), (other, second)] = &stored_bytes(&world).await[..] else { panic!("two") };
     for (key, bytes) in [(one, second), (other, first)] {
         let moved = Write::put(key.clone(), bytes.clone());
-        assert!(store.write(moved).await.unwrap().is_applied());
+        assert!(store.write(&moved).await.unwrap().is_applied());
     }
     for id in [&mine, &theirs] {
         assert_eq!(sessions.load(id).await.unwrap_err().kind(), ErrorKind::Corrupt);
@@ -103,7 +103,7 @@ async fn a_record_does_not_open_under_another_key_or_header(world: World) {
     let crc = crc32(&longer);
     longer[28..32].copy_from_slice(&crc.to_be_bytes());
     let write = Write::put(one.clone(), longer);
-    assert!(store.write(write).await.unwrap().is_applied());
+    assert!(store.write(&write).await.unwrap().is_applied());
     for id in [&mine, &theirs] {
         assert_eq!(sessions.load(id).await.unwrap_err().kind(), ErrorKind::Corrupt);
     }

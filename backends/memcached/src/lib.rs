@@ -9,7 +9,7 @@
 //! let config = MemcachedConfig::new("cache-1:11211").server("cache-2:11211");
 //! let backend = MemcachedBackend::connect(config).await?;
 //! let key = Key::new(&Namespace::new("shop")?, &Group::new("alice")?, "cart")?;
-//! let written = backend.write(Write::put(key.clone(), "apples")).await?;
+//! let written = backend.write(&Write::put(key.clone(), "apples")).await?;
 //! assert!(written.is_applied());
 //! # Ok(())
 //! # }

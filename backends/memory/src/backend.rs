@@ -39,7 +39,7 @@ const VALUE_LEN_MAX: usize = 16 << 20;
 /// let backend = MemoryBackend::with_clock(MemoryConfig::default(), clock.clone());
 /// let key = Key::new(&Namespace::new("shop")?, &Group::new("alice")?, "cart")?;
 /// let ttl = Ttl::new(Duration::from_secs(60))?;
-/// let _ = backend.write(Write::put(key.clone(), "milk").expiring(ttl)).await?;
+/// let _ = backend.write(&Write::put(key.clone(), "milk").expiring(ttl)).await?;
 /// clock.advance(Duration::from_secs(60));
 /// assert!(backend.get(&key).await?.is_none());
 /// # Ok(())

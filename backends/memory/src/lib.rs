@@ -12,7 +12,7 @@
 //! # async fn main() -> steadfast_backend::Result<()> {
 //! let backend = MemoryBackend::new(MemoryConfig::default());
 //! let key = Key::new(&Namespace::new("shop")?, &Group::new("alice")?, "cart")?;
-//! let _ = backend.write(Write::put(key.clone(), "milk")).await?;
+//! let _ = backend.write(&Write::put(key.clone(), "milk")).await?;
 //! assert_eq!(backend.get(&key).await?.unwrap().value, "milk");
 //! # Ok(())
 //! # }

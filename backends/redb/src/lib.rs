@@ -13,7 +13,7 @@
 //! # runtime.block_on(async {
 //! let backend = RedbBackend::open(path)?; // missing directories are created
 //! let key = Key::new(&Namespace::new("shop")?, &Group::new("alice")?, "cart")?;
-//! let written = backend.write(Write::put(key.clone(), "apples")).await?;
+//! let written = backend.write(&Write::put(key.clone(), "apples")).await?;
 //! assert!(written.is_applied());
 //! assert_eq!(backend.get(&key).await?.unwrap().value, "apples");
 //! backend.close().await

@@ -23,7 +23,7 @@
 //! # runtime.block_on(async {
 //! let backend = SledBackend::open(path)?; // a directory; missing ones are created
 //! let key = Key::new(&Namespace::new("shop")?, &Group::new("alice")?, "cart")?;
-//! let written = backend.write(Write::put(key.clone(), "apples")).await?;
+//! let written = backend.write(&Write::put(key.clone(), "apples")).await?;
 //! assert!(written.is_applied());
 //! assert_eq!(backend.get(&key).await?.unwrap().value, "apples");
 //! backend.close().await

@@ -147,7 +147,7 @@ impl<T: State> Sessions<T> {
                 Course::Write { on, left, guard } => {
                     let put = Write::put(key.clone(), queued.stored.value.clone());
                     let put = put.expiring(Ttl::new(left)?).only_if(Condition::VersionIs(on));
-                    let written = self.store.write_guarded(guard.as_ref(), put).await?;
+                    let written = self.store.write_guarded(guard.as_ref(), &put).await?;
                     if let Written::Applied { .. } = written {
                         return self.settled(journal, key, &queued).await;
                     }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
 
+use crate::backend::{Error, Result};
+
 tokio::task_local! {
     /// When the call of a user that this task works on must have its answer.
     static DEADLINE: Instant;
@@ -30,17 +32,21 @@ pub(super) fn has_timer() -> bool {
 
 /// The answer of a call if it comes in time. One that is ready needs no timer. Where there
 /// is none, a call is answered however long it takes.
-pub(super) async fn within<F: Future>(deadline: Instant, call: F) -> Option<F::Output> {
+pub(super) async fn within<T>(
+    deadline: Instant,
+    call: impl Future<Output = Result<T>>,
+    late: impl Fn() -> Error,
+) -> Result<T> {
     let (mut call, mut timer) = (pin!(call), pin!(None));
     poll_fn(|context| {
         if let Poll::Ready(answer) = call.as_mut().poll(context) {
-            return Poll::Ready(Some(answer));
+            return Poll::Ready(answer);
         }
         if timer.is_none() && has_timer() {
             timer.set(Some(sleep_until(deadline)));
         }
         match timer.as_mut().as_pin_mut() {
-            Some(timer) => timer.poll(context).map(|()| None),
+            Some(timer) => timer.poll(context).map(|()| Err(late())),
             None => Poll::Pending,
         }
     })

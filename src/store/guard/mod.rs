@@ -79,8 +79,8 @@ impl Guard {
     /// [`ErrorKind::Timeout`] if it does not come in time.
     pub(super) async fn in_time<F: Future>(&self, wait: F) -> Result<F::Output> {
         let deadline = deadline::current(Instant::now(), self.config.deadline);
-        let came = deadline::within(deadline, wait).await;
-        came.ok_or_else(|| late("others are still at it, and the time for this call is over"))
+        let late = || late("others are still at it, and the time for this call is over");
+        deadline::within(deadline, async { Ok(wait.await) }, late).await
     }
 
     pub(super) async fn get(&self, key: &Key) -> Result<Option<Entry>> {
@@ -204,14 +204,14 @@ impl Guard {
         let mut now = Instant::now();
         let begun = now;
         let answer = self.attempts(endpoint, call.kind(), make, &mut now).await;
-        let (outcome, took) = (Outcome::of(&answer), now - begun);
+        let (outcome, took) = (Outcome::of(&answer), || now - begun);
         self.meters.call(call.operation, outcome, took);
         tracing::debug!(
             operation = call.operation.name(),
             namespace = call.key.namespace(),
             key = %Digest(call.key),
             outcome = outcome.name(),
-            took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            took_us = u64::try_from(took().as_micros()).unwrap_or(u64::MAX),
             "call"
         );
         answer
@@ -247,32 +247,29 @@ impl Guard {
                 && deadline::has_timer()
                 && kind == Kind::Read
                 && endpoint.breaker.state() == BreakerState::Closed;
+            let unanswered = || kind.unanswered();
             let answer = if hedges {
-                deadline::within(limit, endpoint.hedge.ask(&make)).await
+                deadline::within(limit, endpoint.hedge.ask(&make), unanswered).await
             } else {
-                deadline::within(limit, make()).await
+                deadline::within(limit, make(), unanswered).await
             };
             *now = Instant::now();
-            let answer = answer.unwrap_or_else(|| Err(kind.unanswered()));
             endpoint::record(permit, &answer, *now);
-            let error = match answer {
-                Ok(answer) => {
-                    endpoint.answered();
-                    if hedges {
-                        endpoint.hedge.learn(*now - begun);
-                    }
-                    return Ok(answer);
+            let Err(error) = &answer else {
+                endpoint.answered();
+                if hedges {
+                    endpoint.hedge.learn(*now - begun);
                 }
-                Err(error) => error,
+                return answer;
             };
             if error.is_outage() {
                 endpoint.failed();
             }
             let pause = pause_before(attempt);
             let in_time = *now + pause < deadline && deadline::has_timer();
-            let again = left > 0 && in_time && kind.may_repeat_after(&error);
-            if !again || !endpoint.pays_for(&error) {
-                return Err(error);
+            let again = left > 0 && in_time && kind.may_repeat_after(error);
+            if !again || !endpoint.pays_for(error) {
+                return answer;
             }
             self.meters.repeat();
             sleep(pause).await;

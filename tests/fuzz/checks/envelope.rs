@@ -92,7 +92,7 @@ pub(super) fn check(input: &[u8]) {
     let old = world.sealed.put(key, &Raw::<1>(payload.clone())).unwrap();
     let new = world.sealed.put(key, &Raw::<2>(payload)).unwrap();
     for write in [old, new] {
-        assert!(block_on(world.sealed.write(write)).unwrap().is_applied());
+        assert!(block_on(world.sealed.write(&write)).unwrap().is_applied());
         read(&world.sealed, &world.stored(key).unwrap());
     }
 }
@@ -113,6 +113,6 @@ fn read(store: &Store, bytes: &Bytes) {
 fn comes_back(store: &Store, sample: &Sample) {
     let other = store.key("sample", &Group::new("g").unwrap(), "other").unwrap();
     let put = store.put(&other, sample).unwrap();
-    assert!(block_on(store.write(put)).unwrap().is_applied());
+    assert!(block_on(store.write(&put)).unwrap().is_applied());
     assert_eq!(block_on(store.get::<Sample>(&other)).unwrap().unwrap().value, *sample);
 }

@@ -24,7 +24,7 @@ use super::Model;
 /// # async fn main() -> steadfast_backend::Result<()> {
 /// let backend = ModelBackend::with_clock(ManualClock::at_us(1_000));
 /// let key = Key::new(&Namespace::new("shop")?, &Group::new("alice")?, "cart")?;
-/// assert!(backend.write(Write::put(key.clone(), "milk")).await?.is_applied());
+/// assert!(backend.write(&Write::put(key.clone(), "milk")).await?.is_applied());
 /// assert_eq!(backend.get(&key).await?.unwrap().version.get(), 1_000);
 /// # Ok(())
 /// # }
