@@ -21,6 +21,7 @@ mod tests;
 mod window;
 
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::time::Duration;
 
 use thiserror::Error as ThisError;
@@ -94,7 +95,6 @@ pub struct Permit<'a> {
     breaker: &'a Breaker,
     grant: Grant,
     since_ns: u64,
-    reported: bool,
 }
 
 impl Breaker {
@@ -132,6 +132,7 @@ impl Breaker {
         }
     }
 
+    #[cold]
     fn admit_unless_open(&self, now_ns: u64) -> std::result::Result<Permit<'_>, Open> {
         let mut changed = None;
         let admitted = self.core.admit(now_ns, &mut changed);
@@ -165,7 +166,7 @@ impl Breaker {
 
     #[inline]
     fn permit(&self, grant: Grant, since_ns: u64) -> Permit<'_> {
-        Permit { breaker: self, grant, since_ns, reported: false }
+        Permit { breaker: self, grant, since_ns }
     }
 
     #[inline]
@@ -194,7 +195,7 @@ impl Permit<'_> {
 
     /// As [`success`](Permit::success), for who has looked at the clock anyway.
     #[inline]
-    pub fn success_at(mut self, now: Instant) {
+    pub fn success_at(self, now: Instant) {
         let now_ns = self.breaker.ns(now);
         let slow = now_ns.saturating_sub(self.since_ns) > self.breaker.slow_after_ns;
         self.report(if slow { Report::Slow } else { Report::Good }, now_ns);
@@ -206,16 +207,16 @@ impl Permit<'_> {
     }
 
     /// As [`failure`](Permit::failure), for who has looked at the clock anyway.
-    pub fn failure_at(mut self, now: Instant) {
+    pub fn failure_at(self, now: Instant) {
         let now_ns = self.breaker.ns(now);
         self.report(Report::Failed, now_ns);
     }
 
     /// The call tells nothing of the other side: it never got there.
-    pub fn neutral(mut self) {
-        self.reported = true;
+    pub fn neutral(self) {
         // No time passes for what tells nothing.
-        self.breaker.report(self.grant, Report::Neutral, self.since_ns);
+        let now_ns = self.since_ns;
+        self.report(Report::Neutral, now_ns);
     }
 
     fn report_cancelled(&self) {
@@ -233,18 +234,15 @@ impl Permit<'_> {
     }
 
     #[inline]
-    fn report(&mut self, report: Report, now_ns: u64) {
-        self.reported = true;
-        self.breaker.report(self.grant, report, now_ns);
+    fn report(self, report: Report, now_ns: u64) {
+        let permit = ManuallyDrop::new(self);
+        permit.breaker.report(permit.grant, report, now_ns);
     }
 }
 
 impl Drop for Permit<'_> {
-    #[inline]
     fn drop(&mut self) {
-        if !self.reported {
-            self.report_cancelled();
-        }
+        self.report_cancelled();
     }
 }
 

@@ -194,12 +194,12 @@ impl Store {
     ///
     /// As [`Backend::write`](crate::backend::Backend::write).
     pub async fn write(&self, write: &Write) -> Result<Written> {
-        let near = self.0.near.as_ref();
-        let own = near.map(|near| near.writing(std::slice::from_ref(write)));
+        let Some(near) = &self.0.near else { return self.0.guard.write(write).await };
+        let own = near.writing(std::slice::from_ref(write));
         let is_touch = matches!(write, Write::Touch { .. });
         let written = self.0.guard.write(write).await;
         // A touch leaves the value as it is.
-        if let (Ok(_), Some(own), false) = (&written, own, is_touch) {
+        if written.is_ok() && !is_touch {
             own.overtook();
         }
         written
@@ -211,9 +211,10 @@ impl Store {
     ///
     /// As [`Backend::transact`](crate::backend::Backend::transact).
     pub async fn transact(&self, writes: &[Write]) -> Result<Transacted> {
-        let own = self.0.near.as_ref().map(|near| near.writing(writes));
+        let Some(near) = &self.0.near else { return self.0.guard.transact(writes).await };
+        let own = near.writing(writes);
         let transacted = self.0.guard.transact(writes).await;
-        if let (Ok(_), Some(own)) = (&transacted, own) {
+        if transacted.is_ok() {
             own.overtook();
         }
         transacted

@@ -33,6 +33,7 @@ fn an_expired_value_is_freed_though_nobody_calls() {
     let ttl = Ttl::new(Duration::from_millis(1)).unwrap();
     let put = Write::put(key("k").unwrap(), value.clone()).expiring(ttl);
     assert!(run(backend.write(&put)).unwrap().is_applied());
+    drop(put);
     eventually("the value is freed", || value.is_unique());
 }
 
@@ -42,6 +43,7 @@ fn a_closed_backend_frees_its_values() {
     let value = Bytes::from(vec![7; 1_000]);
     let put = Write::put(key("k").unwrap(), value.clone());
     assert!(run(backend.write(&put)).unwrap().is_applied());
+    drop(put);
     run(backend.close()).unwrap();
     eventually("the value is freed", || value.is_unique());
 }

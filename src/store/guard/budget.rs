@@ -24,6 +24,7 @@ impl Budget {
     }
 
     /// A call succeeded. Where nothing was spent, nothing is written.
+    #[inline]
     pub(super) fn earn(&self) {
         if self.0.load(Ordering::Relaxed) < TOKENS_MAX {
             self.change(|tokens| (tokens < TOKENS_MAX).then(|| tokens + 1));

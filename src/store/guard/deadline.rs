@@ -15,6 +15,7 @@ tokio::task_local! {
 
 /// The deadline of the call that this task works on; of a call that begins now if it works on
 /// none.
+#[inline]
 pub(super) fn current(now: Instant, whole: Duration) -> Instant {
     DEADLINE.try_with(|deadline| *deadline).unwrap_or_else(|_none| now + whole)
 }

@@ -42,17 +42,27 @@ impl Endpoint {
         })
     }
 
+    #[inline]
     pub(super) fn enter(&self, max: usize) -> Result<Slot<'_>> {
-        if !self.was_used() && !self.used.swap(true, Ordering::Relaxed) {
-            breaker_begins(self.backend, self.number, self.breaker.state());
+        if !self.was_used() {
+            self.tell_first_use();
         }
         self.limit.enter(max)
     }
 
+    #[cold]
+    fn tell_first_use(&self) {
+        if !self.used.swap(true, Ordering::Relaxed) {
+            breaker_begins(self.backend, self.number, self.breaker.state());
+        }
+    }
+
+    #[inline]
     pub(super) fn admit(&self, now: Instant) -> Result<Permit<'_>> {
         self.breaker.admit_at(now).map_err(circuit_open)
     }
 
+    #[inline]
     pub(super) fn answered(&self) {
         self.budget.earn();
         if self.silent_since_ns.load(Ordering::Relaxed) != 0 {
@@ -82,6 +92,7 @@ impl Endpoint {
         self.budget.spend(if busy { Budget::BUSY } else { Budget::OUTAGE })
     }
 
+    #[inline]
     pub(super) fn was_used(&self) -> bool {
         self.used.load(Ordering::Relaxed)
     }
@@ -102,6 +113,7 @@ fn told_of(breaker: BreakerConfig, backend: &'static str, endpoint: usize) -> Br
 }
 
 /// Tells the breaker what became of an attempt.
+#[inline]
 pub(super) fn record<T>(permit: Permit<'_>, answer: &Result<T>, now: Instant) {
     let Err(error) = answer else { return permit.success_at(now) };
     match error.kind() {
@@ -117,6 +129,7 @@ pub(super) fn record<T>(permit: Permit<'_>, answer: &Result<T>, now: Instant) {
     }
 }
 
+#[cold]
 fn circuit_open(open: Open) -> Error {
     let detail = format!(
         "most calls to the store failed, so it is spared for now; it is tried again in {:?}",

@@ -15,17 +15,23 @@ impl Limit {
     /// # Errors
     ///
     /// [`ErrorKind::Busy`] if `max` are under way.
+    #[inline]
     pub(super) fn enter(&self, max: usize) -> Result<Slot<'_>> {
         let slot = Slot(&self.0);
         if self.0.fetch_add(1, Ordering::Relaxed) < max {
             return Ok(slot);
         }
-        let detail = format!(
-            "{max} calls to the store are under way, and this process makes no more at once; try \
-             again soon"
-        );
-        Err(Error::new(ErrorKind::Busy, detail))
+        Err(busy(max))
     }
+}
+
+#[cold]
+fn busy(max: usize) -> Error {
+    let detail = format!(
+        "{max} calls to the store are under way, and this process makes no more at once; try \
+         again soon"
+    );
+    Error::new(ErrorKind::Busy, detail)
 }
 
 impl Drop for Slot<'_> {

@@ -6,6 +6,7 @@
 //! made again if that is safe, if there is time, and if the budget pays for it. A repeat begins at
 //! the breaker. Where reads are [hedged](hedge), an attempt may put its question twice.
 
+mod attempts;
 mod budget;
 mod config;
 mod deadline;
@@ -18,22 +19,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::backend::{
     Backend, BackendInfo, Entry, Error, ErrorKind, Health, Key, Result, ScanPage, ScanRequest,
     Transacted, Write, Written,
 };
-use crate::breaker::{BreakerState, Snapshot};
+use crate::breaker::Snapshot;
 use crate::nanos::nanos;
 use crate::observe::{Digest, Meters, Operation, Outcome};
-use crate::random;
 
+use attempts::{Attempts, Kind, late};
 pub(super) use config::GuardConfig;
 use endpoint::Endpoint;
 
-/// The pause before the first repeat; each further one may be twice as long.
-const PAUSE: Duration = Duration::from_millis(10);
 /// How many servers are told apart. More than that share breakers.
 const ENDPOINTS: usize = 64;
 
@@ -45,13 +44,6 @@ pub(super) struct Guard {
     endpoints: Box<[Endpoint]>,
     born: Instant,
     pub(super) meters: Meters,
-}
-
-/// Whether a call may be repeated when nobody knows what became of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Read,
-    Write,
 }
 
 impl Guard {
@@ -201,10 +193,28 @@ impl Guard {
     where
         F: Future<Output = Result<T>>,
     {
-        let mut now = Instant::now();
-        let begun = now;
-        let answer = self.attempts(endpoint, call.kind(), make, &mut now).await;
-        let (outcome, took) = (Outcome::of(&answer), || now - begun);
+        let mut attempts = Attempts::new(&self.config, endpoint, call.kind());
+        let answer = loop {
+            let permit = match attempts.begin() {
+                Ok(permit) => permit,
+                Err(error) => break Err(error),
+            };
+            let (limit, unanswered) = (attempts.limit(), || call.kind().unanswered());
+            let answer = if attempts.hedges() {
+                deadline::within(limit, endpoint.hedge.ask(&make), unanswered).await
+            } else {
+                deadline::within(limit, make(), unanswered).await
+            };
+            match attempts.end(permit, &answer) {
+                None => break answer,
+                Some(pause) => {
+                    drop(answer);
+                    self.meters.repeat();
+                    attempts.pause(pause).await;
+                }
+            }
+        };
+        let (outcome, took) = (Outcome::of(&answer), || attempts.took());
         self.meters.call(call.operation, outcome, took);
         tracing::debug!(
             operation = call.operation.name(),
@@ -215,67 +225,6 @@ impl Guard {
             "call"
         );
         answer
-    }
-
-    /// `now` is when it begins, and is left at when it ended.
-    async fn attempts<T, F>(
-        &self,
-        endpoint: &Endpoint,
-        kind: Kind,
-        make: impl Fn() -> F,
-        now: &mut Instant,
-    ) -> Result<T>
-    where
-        F: Future<Output = Result<T>>,
-    {
-        let deadline = deadline::current(*now, self.config.deadline);
-        if deadline <= *now {
-            return Err(late("the time for this call was over before it was begun"));
-        }
-        let _slot = endpoint.enter(self.config.in_flight_max)?;
-        for attempt in 1.. {
-            let permit = endpoint.admit(*now)?;
-            let left = self.config.attempts.saturating_sub(attempt);
-            let limit = match kind {
-                // One that gets lost leaves time for another.
-                Kind::Read => *now + (deadline - *now) / (left + 1),
-                Kind::Write => deadline,
-            };
-            let begun = *now;
-            // Only a server that is well is asked twice.
-            let hedges = self.config.hedges
-                && deadline::has_timer()
-                && kind == Kind::Read
-                && endpoint.breaker.state() == BreakerState::Closed;
-            let unanswered = || kind.unanswered();
-            let answer = if hedges {
-                deadline::within(limit, endpoint.hedge.ask(&make), unanswered).await
-            } else {
-                deadline::within(limit, make(), unanswered).await
-            };
-            *now = Instant::now();
-            endpoint::record(permit, &answer, *now);
-            let Err(error) = &answer else {
-                endpoint.answered();
-                if hedges {
-                    endpoint.hedge.learn(*now - begun);
-                }
-                return answer;
-            };
-            if error.is_outage() {
-                endpoint.failed();
-            }
-            let pause = pause_before(attempt);
-            let in_time = *now + pause < deadline && deadline::has_timer();
-            let again = left > 0 && in_time && kind.may_repeat_after(error);
-            if !again || !endpoint.pays_for(error) {
-                return answer;
-            }
-            self.meters.repeat();
-            sleep(pause).await;
-            *now = Instant::now();
-        }
-        Err(late("the time for this call is over"))
     }
 }
 
@@ -297,28 +246,4 @@ impl<'a> Call<'a> {
             Operation::Write | Operation::Transact => Kind::Write,
         }
     }
-}
-
-impl Kind {
-    fn may_repeat_after(self, error: &Error) -> bool {
-        let passes = error.is_outage() || error.kind() == ErrorKind::Busy;
-        passes && (self == Self::Read || !error.is_ambiguous())
-    }
-
-    fn unanswered(self) -> Error {
-        let error = late("the store did not answer in time");
-        if self == Self::Read { error } else { error.ambiguous() }
-    }
-}
-
-fn late(detail: &str) -> Error {
-    Error::new(ErrorKind::Timeout, format!("{detail}; try again, or allow more time"))
-}
-
-/// Up to twice as long after each attempt, at random: those who failed together do not come back
-/// together.
-fn pause_before(attempt: u32) -> Duration {
-    let most = PAUSE * (1 << attempt.min(6));
-    let part = random::number().map_or(1, |number| number % 1_000 + 1);
-    most / 1_000 * u32::try_from(part).unwrap_or(1)
 }
