@@ -81,7 +81,7 @@ impl Backend for Restarts {
         self.now().write(write).await
     }
 
-    async fn write_many(&self, writes: Vec<Write>) -> Result<Vec<Result<Written>>> {
+    async fn write_many(&self, writes: &[Write]) -> Result<Vec<Result<Written>>> {
         self.now().write_many(writes).await
     }
 

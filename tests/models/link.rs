@@ -115,7 +115,7 @@ impl Backend for Link {
         self.trip(true, self.store.write(write)).await
     }
 
-    async fn write_many(&self, writes: Vec<Write>) -> Result<Vec<Result<Written>>> {
+    async fn write_many(&self, writes: &[Write]) -> Result<Vec<Result<Written>>> {
         self.trip(true, self.store.write_many(writes)).await
     }
 

@@ -141,10 +141,10 @@ impl Backend for Alone {
         }
     }
 
-    async fn write_many(&self, writes: Vec<Write>) -> Result<Vec<Result<Written>>> {
+    async fn write_many(&self, writes: &[Write]) -> Result<Vec<Result<Written>>> {
         let mut answers = Vec::new();
         for write in writes {
-            answers.push(self.write(&write).await);
+            answers.push(self.write(write).await);
         }
         Ok(answers)
     }

@@ -112,7 +112,7 @@ impl Backend for Faulty {
         self.pass(self.inner.write(write)).await
     }
 
-    async fn write_many(&self, writes: Vec<Write>) -> Result<Vec<Result<Written>>> {
+    async fn write_many(&self, writes: &[Write]) -> Result<Vec<Result<Written>>> {
         self.pass(self.inner.write_many(writes)).await
     }
 

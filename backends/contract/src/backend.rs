@@ -80,7 +80,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
     ///
     /// The outer error only before any change was tried; after that each change has its own
     /// answer.
-    async fn write_many(&self, writes: Vec<Write>) -> Result<Vec<Result<Written>>>;
+    async fn write_many(&self, writes: &[Write]) -> Result<Vec<Result<Written>>>;
 
     /// A minitransaction (Aguilera et al., *Sinfonia*, SOSP 2007): all conditions are compared
     /// with the state before, then all changes are made, or none.

@@ -220,13 +220,13 @@ impl<E: Engine> Backend for Embedded<E> {
         self.job("write", |reply| Job::Write(write.clone(), reply)).await
     }
 
-    async fn write_many(&self, writes: Vec<Write>) -> Result<Vec<Result<Written>>> {
+    async fn write_many(&self, writes: &[Write]) -> Result<Vec<Result<Written>>> {
         self.check_open("write_many")?;
         self.named("write_many", self.info.capabilities.check_batch_len(writes.len()))?;
         let limits = |write: &Write| self.info.capabilities.check_write(write);
         let checks: Vec<Result<()>> = writes.iter().map(limits).collect();
-        let within = writes.into_iter().zip(&checks).filter(|(_, check)| check.is_ok());
-        let within: Vec<Write> = within.map(|(write, _)| write).collect();
+        let within = writes.iter().zip(&checks).filter(|(_, check)| check.is_ok());
+        let within: Vec<Write> = within.map(|(write, _)| write.clone()).collect();
         let done = if within.is_empty() {
             Vec::new()
         } else {

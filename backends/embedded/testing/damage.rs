@@ -18,8 +18,8 @@ pub(crate) fn value(name: usize) -> String {
 
 /// Writes all keys and closes.
 pub(crate) async fn fill(backend: impl Backend) {
-    let writes = (0..KEYS).map(|name| Write::put(key(name), value(name))).collect();
-    for written in backend.write_many(writes).await.unwrap() {
+    let writes: Vec<_> = (0..KEYS).map(|name| Write::put(key(name), value(name))).collect();
+    for written in backend.write_many(&writes).await.unwrap() {
         assert!(written.unwrap().is_applied());
     }
     backend.close().await.unwrap();

@@ -115,14 +115,14 @@ impl MemcachedBackend {
         self.server(write.key()).write(write, deadline).await
     }
 
-    async fn change_many(&self, writes: Vec<Write>) -> Result<Vec<Result<Written>>> {
+    async fn change_many(&self, writes: &[Write]) -> Result<Vec<Result<Written>>> {
         let _call = self.begin()?;
         self.info.capabilities.check_batch_len(writes.len())?;
         let deadline = self.deadline();
         let mut answers = Vec::with_capacity(writes.len());
         // One after the other: they may be for different servers, and a server that fails one
         // leaves the client without the answers to those behind it.
-        for write in &writes {
+        for write in writes {
             let answer = self.change(write, deadline).await;
             answers.push(answer.map_err(|error| error.at(NAME, "write_many")));
         }
@@ -211,7 +211,7 @@ impl Backend for MemcachedBackend {
         made.await.map_err(|error| error.at(NAME, "write"))
     }
 
-    async fn write_many(&self, writes: Vec<Write>) -> Result<Vec<Result<Written>>> {
+    async fn write_many(&self, writes: &[Write]) -> Result<Vec<Result<Written>>> {
         self.change_many(writes).await.map_err(|error| error.at(NAME, "write_many"))
     }
 

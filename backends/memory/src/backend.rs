@@ -114,12 +114,12 @@ impl Backend for MemoryBackend {
         written.map_err(|error| error.at(NAME, "write"))
     }
 
-    async fn write_many(&self, writes: Vec<Write>) -> Result<Vec<Result<Written>>> {
+    async fn write_many(&self, writes: &[Write]) -> Result<Vec<Result<Written>>> {
         let can = &self.info.capabilities;
         let check =
             |write: &Write| can.check_write(write).map_err(|error| error.at(NAME, "write_many"));
         let checked = can.check_batch_len(writes.len());
-        let written = checked.and_then(|()| self.store.write_many(&writes, check));
+        let written = checked.and_then(|()| self.store.write_many(writes, check));
         written.map_err(|error| error.at(NAME, "write_many"))
     }
 

@@ -77,7 +77,7 @@ async fn a_full_disk_lets_deletes_through() {
     disk.state().len_max = Some(len);
     for name in 0..10 {
         let batch = vec![put("big", 2_000_000), Write::delete(key(name))];
-        let mut done = backend.write_many(batch).await.unwrap();
+        let mut done = backend.write_many(&batch).await.unwrap();
         assert!(done.remove(1).unwrap().is_applied(), "delete {name}");
         let error = done.remove(0).unwrap_err();
         assert_eq!((error.kind(), error.is_ambiguous()), (ErrorKind::Full, false), "{error:?}");

@@ -301,7 +301,7 @@ impl Backend for RedisBackend {
         written.pop().unwrap_or_else(|| Err(nonsense().told("write", true)))
     }
 
-    async fn write_many(&self, writes: Vec<Write>) -> Result<Vec<Result<Written>>> {
+    async fn write_many(&self, writes: &[Write]) -> Result<Vec<Result<Written>>> {
         let _inside = self.enter("write_many")?;
         let can = &self.info.capabilities;
         can.check_batch_len(writes.len()).map_err(|error| error.at(NAME, "write_many"))?;

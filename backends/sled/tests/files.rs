@@ -88,7 +88,7 @@ async fn so_does_the_directory_of_a_killed_process() {
     let (path, killed) = (dir.path().join("state"), dir.path().join("killed"));
     let backend = SledBackend::open(&*path).unwrap();
     let puts = (0..KEYS).map(|name| Write::put(damage::key(name), damage::value(name)));
-    for written in backend.write_many(puts.collect()).await.unwrap() {
+    for written in backend.write_many(&puts.collect::<Vec<_>>()).await.unwrap() {
         assert!(written.unwrap().is_applied());
     }
     copy_dir(&path, &killed);
@@ -143,7 +143,7 @@ async fn at_the_reserve_steady_puts_keep_nobody_from_removing() {
     let backend = SledBackend::open_with(&*path, options()).unwrap();
     let ttl = Ttl::new(Duration::from_secs(1)).unwrap();
     let brief = (0..KEYS).map(|name| Write::put(damage::key(name), "brief").expiring(ttl));
-    backend.write_many(brief.collect()).await.unwrap();
+    backend.write_many(&brief.collect::<Vec<_>>()).await.unwrap();
     for session in [KEYS, KEYS + 1] {
         let put = Write::put(damage::key(session), "session");
         assert!(backend.write(&put).await.unwrap().is_applied());
@@ -167,7 +167,7 @@ async fn at_the_reserve_steady_puts_keep_nobody_from_removing() {
     assert_eq!(backend.sweep().await.unwrap(), KEYS);
     assert!(backend.write(&Write::delete(damage::key(KEYS))).await.unwrap().is_applied());
     let with_a_put = vec![Write::put(damage::key(1), "more"), Write::delete(damage::key(KEYS + 1))];
-    let done = backend.write_many(with_a_put).await.unwrap();
+    let done = backend.write_many(&with_a_put).await.unwrap();
     assert!(done[0].is_err() && done[1].is_ok());
     assert!(backend.get(&damage::key(KEYS + 1)).await.unwrap().is_none());
     stop.store(true, Ordering::SeqCst);

@@ -172,7 +172,7 @@ impl Backend for Grouped {
         self.0.write(write).await
     }
 
-    async fn write_many(&self, writes: Vec<Write>) -> Result<Vec<Result<Written>>> {
+    async fn write_many(&self, writes: &[Write]) -> Result<Vec<Result<Written>>> {
         self.0.write_many(writes).await
     }
 

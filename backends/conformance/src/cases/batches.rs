@@ -17,15 +17,16 @@ cases!("batches":
 );
 
 async fn an_empty_batch_is_fine(context: &mut Context) -> Outcome {
-    ensure_eq!(context.backend.write_many(Vec::new()).await?.len(), 0, "the number of answers");
+    ensure_eq!(context.backend.write_many(&[]).await?.len(), 0, "the number of answers");
     Ok(())
 }
 
 async fn writes_are_made_in_order(context: &mut Context) -> Outcome {
     let key = context.key("k")?;
     let len = context.can().batch_len_max.min(32);
-    let writes = (0..len).map(|number| Write::put(key.clone(), number.to_string())).collect();
-    for answer in context.backend.write_many(writes).await? {
+    let writes: Vec<_> =
+        (0..len).map(|number| Write::put(key.clone(), number.to_string())).collect();
+    for answer in context.backend.write_many(&writes).await? {
         applied(answer?)?;
     }
     ensure_eq!(context.text(&key).await?, Some((len - 1).to_string()), "the last value");
@@ -44,7 +45,7 @@ async fn each_write_sees_the_one_before(context: &mut Context) -> Outcome {
         put("last", Condition::Absent),
     ];
     let mut made = Vec::new();
-    for answer in context.backend.write_many(writes).await? {
+    for answer in context.backend.write_many(&writes).await? {
         made.push(answer?.is_applied());
     }
     ensure_eq!(made, [true, false, true, true, false, true], "which writes were applied");
@@ -59,7 +60,7 @@ async fn answers_stand_in_the_order_of_the_writes(context: &mut Context) -> Outc
     }
     let order = [7, 3, 11, 0, 5, 10, 1, 6];
     let taken = |number: usize| Write::put(keys[number].clone(), "x").only_if(Condition::Absent);
-    let answers = context.backend.write_many(order.into_iter().map(taken).collect()).await?;
+    let answers = context.backend.write_many(&order.map(taken)).await?;
     ensure_eq!(answers.len(), order.len(), "the number of answers");
     for (number, answer) in order.into_iter().zip(answers) {
         let value = refused(answer?)?.map(|entry| entry.value);
@@ -72,7 +73,7 @@ async fn a_refused_write_stops_nothing(context: &mut Context) -> Outcome {
     let keys = context.keys(3)?;
     context.put(Write::put(keys[1].clone(), "taken")).await?;
     let create = |key: &Key| Write::put(key.clone(), "new").only_if(Condition::Absent);
-    let answers = context.backend.write_many(keys.iter().map(create).collect()).await?;
+    let answers = context.backend.write_many(&[&keys[0], &keys[1], &keys[2]].map(create)).await?;
     let mut made = Vec::new();
     for answer in answers {
         made.push(answer?.is_applied());
@@ -91,7 +92,7 @@ async fn a_write_that_is_too_large_fails_alone(context: &mut Context) -> Outcome
         Write::put(keys[1].clone(), long),
         Write::put(keys[2].clone(), "v"),
     ];
-    let mut answers = context.backend.write_many(writes).await?.into_iter();
+    let mut answers = context.backend.write_many(&writes).await?.into_iter();
     ensure_eq!(answers.len(), 3, "the number of answers");
     for (number, answer) in answers.by_ref().enumerate() {
         if number == 1 {
@@ -118,7 +119,7 @@ async fn every_verb_may_stand_in_a_batch(context: &mut Context) -> Outcome {
         Write::check(keys[3].clone(), Condition::Absent),
     ];
     let mut versions = Vec::new();
-    for answer in context.backend.write_many(writes).await? {
+    for answer in context.backend.write_many(&writes).await? {
         versions.push(applied(answer?)?);
     }
     let entries = context.backend.get_many(&keys).await?;

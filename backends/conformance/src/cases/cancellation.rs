@@ -113,8 +113,8 @@ async fn a_batch_dropped_at_every_await(context: &mut Context) -> Outcome {
     for polls in 0..POLLS_MAX {
         let keys = (0..8).map(|number| context.key(&format!("{polls}-{number}")));
         let keys: Vec<Key> = keys.collect::<Outcome<_>>()?;
-        let writes = keys.iter().map(|key| Write::put(key.clone(), whole("new"))).collect();
-        let ended = poll_then_drop(context.backend.write_many(writes), polls).await.is_some();
+        let writes: Vec<_> = keys.iter().map(|key| Write::put(key.clone(), whole("new"))).collect();
+        let ended = poll_then_drop(context.backend.write_many(&writes), polls).await.is_some();
         stays_usable(context, polls).await?;
         let mut made = Vec::new();
         // From the last to the first, since the dropped batch may still be under way.
@@ -200,10 +200,10 @@ async fn calls_dropped_under_load_mix_up_no_answers(context: &mut Context) -> Ou
         let keys = [context.key(&format!("a-{number}"))?, context.key(&format!("b-{number}"))?];
         let backend = Arc::clone(&context.backend);
         let task = tokio::spawn(async move {
-            let puts = || keys.iter().map(|key| Write::put(key.clone(), "dropped")).collect();
-            let _ = backend.write_many(puts()).await;
+            let puts = [&keys[0], &keys[1]].map(|key| Write::put(key.clone(), "dropped"));
+            let _ = backend.write_many(&puts).await;
             if with_transactions {
-                let _ = backend.transact(&puts()).await;
+                let _ = backend.transact(&puts).await;
             }
             let _ = backend.get_many(&keys).await;
         });

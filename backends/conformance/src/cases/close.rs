@@ -52,7 +52,7 @@ async fn writes_after_it_are_closed(context: &mut Context) -> Outcome {
     ] {
         let what = format!("{write:?}");
         ensure_kind(context.backend.write(&write.clone()).await, ErrorKind::Closed, &what)?;
-        match context.backend.write_many(vec![write]).await {
+        match context.backend.write_many(&[write]).await {
             Ok(answers) => {
                 for answer in answers {
                     ensure_kind(answer, ErrorKind::Closed, "a write in a batch")?;

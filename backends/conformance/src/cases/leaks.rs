@@ -87,7 +87,7 @@ async fn run_all(context: &Context, printed: &mut Printed) -> Outcome {
         printed.answer("the answer of write", &backend.write(&write).await);
     }
     let batch = vec![put.clone(), lost.clone(), Write::put(key.clone(), long.clone())];
-    printed.answer("the answer of write_many", &backend.write_many(batch).await);
+    printed.answer("the answer of write_many", &backend.write_many(&batch).await);
     for writes in [
         vec![put.clone()],
         vec![lost],

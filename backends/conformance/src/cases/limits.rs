@@ -56,7 +56,7 @@ async fn a_value_one_byte_too_long_is_too_large(context: &mut Context) -> Outcom
 async fn a_value_too_long_in_a_batch_is_too_large(context: &mut Context) -> Outcome {
     let key = context.key("k")?;
     let writes = vec![Write::put(key.clone(), too_long(context))];
-    let answers = context.backend.write_many(writes).await?;
+    let answers = context.backend.write_many(&writes).await?;
     ensure_eq!(answers.len(), 1, "the number of answers");
     for answer in answers {
         ensure_kind(answer, ErrorKind::TooLarge, "one byte too many")?;
@@ -88,7 +88,7 @@ fn puts(context: &Context, count: usize) -> Outcome<Vec<Write>> {
 
 async fn a_batch_of_the_longest_length_is_made(context: &mut Context) -> Outcome {
     let len = context.can().batch_len_max;
-    let answers = context.backend.write_many(puts(context, len)?).await?;
+    let answers = context.backend.write_many(&puts(context, len)?).await?;
     ensure_eq!(answers.len(), len, "the number of answers");
     for answer in answers {
         crate::failure::applied(answer?)?;
@@ -100,7 +100,7 @@ async fn a_batch_of_the_longest_length_is_made(context: &mut Context) -> Outcome
 
 async fn a_batch_one_too_long_is_too_large(context: &mut Context) -> Outcome {
     let writes = puts(context, context.can().batch_len_max + 1)?;
-    ensure_kind(context.backend.write_many(writes).await, ErrorKind::TooLarge, "one too many")?;
+    ensure_kind(context.backend.write_many(&writes).await, ErrorKind::TooLarge, "one too many")?;
     ensure_eq!(context.get(&context.key("0000")?).await?, None, "the first of too many");
     Ok(())
 }

@@ -74,8 +74,9 @@ async fn they_increase_within_a_batch(context: &mut Context) -> Outcome {
     let key = context.key("k")?;
     let len = context.can().batch_len_max.min(16);
     let mut last = None;
-    let writes = (0..len).map(|number| Write::put(key.clone(), number.to_string())).collect();
-    for answer in context.backend.write_many(writes).await? {
+    let writes: Vec<_> =
+        (0..len).map(|number| Write::put(key.clone(), number.to_string())).collect();
+    for answer in context.backend.write_many(&writes).await? {
         let version = applied(answer?)?;
         ensure!(version > last, "version {version:?} does not follow {last:?}");
         last = version;

@@ -193,7 +193,7 @@ impl Task {
         match self.random.below(9) {
             0 => Box::pin(async move { drop(backend.get(&key).await) }),
             1 => Box::pin(async move { drop(backend.get_many(&keys).await) }),
-            2 => Box::pin(async move { drop(backend.write_many(puts).await) }),
+            2 => Box::pin(async move { drop(backend.write_many(&puts).await) }),
             3 => Box::pin(async move { drop(backend.transact(&puts).await) }),
             4 => Box::pin(async move { drop(backend.write(&Write::delete(key)).await) }),
             5 => Box::pin(async move { drop(backend.write(&Write::touch(key, None)).await) }),
@@ -203,7 +203,7 @@ impl Task {
                 let request = ScanRequest { namespace: self.namespace.clone(), after: None, limit };
                 Box::pin(async move { drop(backend.scan(request).await) })
             }
-            _ => Box::pin(async move { drop(backend.write_many(puts[..1].to_vec()).await) }),
+            _ => Box::pin(async move { drop(backend.write_many(&puts[..1]).await) }),
         }
     }
 
@@ -289,7 +289,7 @@ impl Task {
             held.map_or(Condition::Absent, Condition::VersionIs),
         );
         let writes = vec![first.1, check, second.1];
-        let answers = answer("write_many", self.backend.write_many(writes)).await?;
+        let answers = answer("write_many", self.backend.write_many(&writes)).await?;
         let answers: Vec<Written> =
             answers.into_iter().collect::<Result<_>>().map_err(|error| failed(&error))?;
         let [one, checked, two] = &answers[..] else {

@@ -164,7 +164,7 @@ impl Worker {
         let (calls, writes) = self.random_writes(&places);
         let backend = Arc::clone(&self.backend);
         let from = self.now();
-        match self.call(backend.write_many(writes)).await {
+        match self.call(backend.write_many(&writes)).await {
             Some(Ok(answers)) if answers.len() == places.len() => {
                 for ((at, call), answer) in places.iter().zip(calls).zip(answers) {
                     self.note_written(*at, from, call, Some(answer));

@@ -146,7 +146,7 @@ impl Backend for ModelBackend {
         self.write_one(&mut *self.open("write")?, write)
     }
 
-    async fn write_many(&self, writes: Vec<Write>) -> Result<Vec<Result<Written>>> {
+    async fn write_many(&self, writes: &[Write]) -> Result<Vec<Result<Written>>> {
         let mut contents = self.open("write_many")?;
         self.info.capabilities.check_batch_len(writes.len())?;
         Ok(writes.iter().map(|write| self.write_one(&mut contents, write)).collect())

@@ -292,8 +292,8 @@ impl Backend for Mutant {
         written.map_err(|error| self.blame(&key, error))
     }
 
-    async fn write_many(&self, writes: Vec<Write>) -> Result<Vec<Result<Written>>> {
-        self.batch_wrongly(writes).await
+    async fn write_many(&self, writes: &[Write]) -> Result<Vec<Result<Written>>> {
+        self.batch_wrongly(writes.to_vec()).await
     }
 
     async fn transact(&self, writes: &[Write]) -> Result<Transacted> {

@@ -17,8 +17,8 @@ fn index_len(map: &Map) -> usize {
 async fn a_sweep_removes_what_is_due_and_nothing_else() {
     let map = Map::default();
     let (backend, clock) = open(&map);
-    let writes = (0..600).map(|n| brief(&format!("k{n}"), 1 + n % 2)).collect();
-    backend.write_many(writes).await.unwrap();
+    let writes: Vec<_> = (0..600).map(|n| brief(&format!("k{n}"), 1 + n % 2)).collect();
+    backend.write_many(&writes).await.unwrap();
     assert!(backend.write(&claim("stays")).await.unwrap().is_applied());
     clock.advance(Duration::from_millis(1));
     assert_eq!(backend.sweep().await.unwrap(), 300);
@@ -37,7 +37,7 @@ async fn the_index_follows_each_change_of_a_deadline() {
     let touch =
         |millis| Write::touch(key("a"), Some(Ttl::new(Duration::from_millis(millis)).unwrap()));
     let writes = vec![brief("a", 10), touch(20), touch(30)];
-    backend.write_many(writes).await.unwrap();
+    backend.write_many(&writes).await.unwrap();
     assert_eq!(index_len(&map), 1);
     clock.advance(Duration::from_millis(29));
     assert_eq!(backend.sweep().await.unwrap(), 0);
@@ -45,7 +45,7 @@ async fn the_index_follows_each_change_of_a_deadline() {
     assert!(kept.is_applied());
     assert_eq!(index_len(&map), 0);
     let changes = vec![brief("a", 5), Write::delete(key("a")), brief("b", 5), brief("b", 6)];
-    backend.write_many(changes).await.unwrap();
+    backend.write_many(&changes).await.unwrap();
     assert_eq!(index_len(&map), 1);
 }
 
@@ -75,7 +75,7 @@ async fn a_clock_set_back_revives_nothing_and_repeats_no_version() {
 async fn a_slow_read_serves_nothing_dead_and_overstates_no_time_to_live() {
     let map = Map::default();
     let (backend, clock) = open(&map);
-    backend.write_many(vec![brief("a", 10), brief("b", 30)]).await.unwrap();
+    backend.write_many(&[brief("a", 10), brief("b", 30)]).await.unwrap();
     map.state().read_takes = Some((clock, Duration::from_millis(10)));
     let found = backend.get_many(&[key("a"), key("b")]).await.unwrap();
     assert!(found[0].is_none(), "it died during the read");
@@ -93,7 +93,7 @@ async fn no_version_comes_again_though_its_entry_was_gone_before_the_commit() {
     let map = Map::default();
     let (backend, clock) = open(&map);
     let both = || [Write::put(key("a"), "1"), Write::delete(key("a"))];
-    let done = backend.write_many([both(), both(), both()].concat()).await.unwrap();
+    let done = backend.write_many(&[both(), both(), both()].concat()).await.unwrap();
     let versions = done.into_iter().filter_map(|one| match one.unwrap() {
         Written::Applied { version } => version,
         Written::Refused { .. } => None,

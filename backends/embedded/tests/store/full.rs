@@ -61,7 +61,7 @@ async fn a_batch_does_the_part_that_needs_no_room() {
         claim("old"),
         Write::check(key("old"), Condition::Absent),
     ];
-    let done = backend.write_many(batch).await.unwrap();
+    let done = backend.write_many(&batch).await.unwrap();
     let kinds: Vec<_> =
         done.into_iter().map(|one| one.map_err(|error| error.kind()).err()).collect();
     assert_eq!(kinds, [Some(ErrorKind::Full), None, Some(ErrorKind::Full), None]);

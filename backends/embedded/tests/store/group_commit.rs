@@ -61,7 +61,7 @@ async fn a_refusal_in_a_failed_group_is_not_ambiguous() {
     let (backend, _) = open(&map);
     assert!(backend.write(&Write::put(key("there"), "1")).await.unwrap().is_applied());
     map.state().fate = Fate::Gone;
-    let results = backend.write_many(vec![claim("there"), claim("new")]).await.unwrap();
+    let results = backend.write_many(&[claim("there"), claim("new")]).await.unwrap();
     let ambiguous: Vec<_> =
         results.into_iter().map(|one| one.unwrap_err().is_ambiguous()).collect();
     assert_eq!(ambiguous, [false, true]);

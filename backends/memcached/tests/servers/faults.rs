@@ -137,10 +137,10 @@ async fn a_call_that_waits_for_a_connection_is_answered_in_time_too() {
     let backend = MemcachedBackend::connect(config).await.unwrap();
     put(&backend, Write::put(key("k"), "v")).await;
     proxy.stall();
-    let (key, writes) = (key("k"), (0..8).map(|_| Write::put(key("k"), "v")).collect());
+    let (key, writes) = (key("k"), [0; 8].map(|_| Write::put(key("k"), "v")));
     let (first, writes, last) = tokio::join!(
         in_time(backend.get(&key)),
-        in_time(backend.write_many(writes)),
+        in_time(backend.write_many(&writes)),
         in_time(backend.get(&key)),
     );
     assert!(first.is_err() && last.is_err());

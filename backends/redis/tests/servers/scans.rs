@@ -11,7 +11,7 @@ async fn a_scan_that_meets_another_life_of_the_server_says_so() {
     let backend = connect(&server).await;
     let puts: Vec<_> =
         (0..1_000).map(|number| Write::put(key(&format!("{number}")), "v")).collect();
-    for put in backend.write_many(puts).await.unwrap() {
+    for put in backend.write_many(&puts).await.unwrap() {
         assert!(put.unwrap().is_applied());
     }
     let request = |after| ScanRequest { namespace: namespace(), after, limit: NonZeroUsize::MIN };

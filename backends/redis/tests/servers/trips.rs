@@ -51,7 +51,7 @@ async fn every_verb_takes_one_trip() {
     let _ = trip!(server, backend.write(&Write::touch(a.clone(), Some(ttl))), "evalsha": 1);
     let writes = vec![Write::put(a.clone(), "v"), Write::delete(b.clone())];
     let _ = trip!(server, backend.transact(&writes.clone()), "evalsha": 1);
-    let _ = trip!(server, backend.write_many(writes), "evalsha": 1);
+    let _ = trip!(server, backend.write_many(&writes), "evalsha": 1);
     let _ = trip!(server, backend.write(&Write::delete(a.clone())), "evalsha": 1);
     server.command(&["SCRIPT", "FLUSH"]).unwrap();
     let _ = trip!(server, backend.write(&Write::put(a.clone(), "v")), "eval": 1, "evalsha": 1);

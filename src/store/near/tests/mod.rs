@@ -157,7 +157,7 @@ mod scripted {
             self.inner.write(write).await
         }
 
-        async fn write_many(&self, writes: Vec<Write>) -> Result<Vec<Result<Written>>> {
+        async fn write_many(&self, writes: &[Write]) -> Result<Vec<Result<Written>>> {
             self.inner.write_many(writes).await
         }
 

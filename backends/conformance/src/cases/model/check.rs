@@ -106,7 +106,7 @@ impl Run<'_> {
 
     async fn batch(&mut self, changes: &[Change]) -> Outcome {
         let writes = self.resolve_all(changes)?;
-        let answers = self.checker.backend.write_many(writes.clone()).await?;
+        let answers = self.checker.backend.write_many(&writes).await?;
         ensure_eq!(answers.len(), writes.len(), "the number of answers");
         for (write, answer) in writes.into_iter().zip(answers) {
             self.judge(write, answer?)?;
