@@ -132,7 +132,7 @@ impl<T: State> Sessions<T> {
         let (Some(entry), Verdict::Live(now)) = (&mut looked.entry, &looked.verdict) else {
             return Ok(looked);
         };
-        if entry.version.get() != queued.stored.base {
+        if !queued.stored.goes_on_from(now) {
             return Ok(looked);
         }
         entry.value = queued.stored.value.clone();

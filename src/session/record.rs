@@ -72,12 +72,6 @@ impl Marks {
         self.0[3]
     }
 
-    /// Whether this writer came after `before`.
-    pub(super) fn has_since(self, before: u64, mark: u64) -> bool {
-        let at = self.0.iter().rposition(|mark| *mark == before);
-        mark != 0 && self.0[at.map_or(0, |at| at + 1)..].contains(&mark)
-    }
-
     /// Whether too few writes came since `before` to have pushed out one in between.
     pub(super) fn is_close_to(self, before: Self) -> bool {
         self.has(before.newest())
@@ -97,14 +91,5 @@ mod tests {
             assert!(after(writes).is_close_to(before), "{writes} writes");
         }
         assert!(!after(4).is_close_to(before));
-    }
-
-    #[test]
-    fn only_who_came_after_somebody_has_come_since() {
-        let marks = Marks::default().with(1).with(2).with(3);
-        assert!(marks.has_since(2, 3) && marks.has_since(0, 1));
-        assert!(!marks.has_since(2, 2) && !marks.has_since(2, 1));
-        assert!(!marks.has_since(0, 0), "nobody is not somebody");
-        assert!(marks.has_since(7, 1), "whoever was pushed out came before all");
     }
 }

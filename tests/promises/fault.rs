@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use steadfast::Store;
 use steadfast::backend::{
@@ -30,11 +30,17 @@ pub(crate) struct Faulty {
     inner: Arc<dyn Backend>,
     next: Mutex<Vec<Option<Fault>>>,
     calls: AtomicUsize,
+    is_read_only: AtomicBool,
 }
 
 impl Faulty {
     pub(crate) fn new(inner: Arc<dyn Backend>) -> Arc<Self> {
-        Arc::new(Self { inner, next: Mutex::default(), calls: AtomicUsize::new(0) })
+        Arc::new(Self {
+            inner,
+            next: Mutex::default(),
+            calls: AtomicUsize::new(0),
+            is_read_only: AtomicBool::new(false),
+        })
     }
 
     /// It makes no attempt again by itself, so that each fault is met by somebody.
@@ -45,6 +51,12 @@ impl Faulty {
     /// The next calls meet these faults, the first first.
     pub(crate) fn fail_next(&self, faults: &[Fault]) {
         self.next.lock().unwrap().extend(faults.iter().rev().copied().map(Some));
+    }
+
+    /// Whether reads pass and writes do not.
+    #[allow(dead_code, reason = "the tests of `http` need it not")]
+    pub(crate) fn read_only(&self, is_read_only: bool) {
+        self.is_read_only.store(is_read_only, Ordering::SeqCst);
     }
 
     /// No more faults.
@@ -62,6 +74,16 @@ impl Faulty {
     /// How many calls were made since the last time this was asked.
     pub(crate) fn trips(&self) -> usize {
         self.calls.swap(0, Ordering::SeqCst)
+    }
+
+    async fn pass_write<T>(&self, write: impl Future<Output = Result<T>>) -> Result<T> {
+        let write = async {
+            if self.is_read_only.load(Ordering::SeqCst) {
+                return Err(Error::new(ErrorKind::Unavailable, "the test allows no writes"));
+            }
+            write.await
+        };
+        self.pass(write).await
     }
 
     async fn pass<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
@@ -109,15 +131,15 @@ impl Backend for Faulty {
     }
 
     async fn write(&self, write: &Write) -> Result<Written> {
-        self.pass(self.inner.write(write)).await
+        self.pass_write(self.inner.write(write)).await
     }
 
     async fn write_many(&self, writes: &[Write]) -> Result<Vec<Result<Written>>> {
-        self.pass(self.inner.write_many(writes)).await
+        self.pass_write(self.inner.write_many(writes)).await
     }
 
     async fn transact(&self, writes: &[Write]) -> Result<Transacted> {
-        self.pass(self.inner.transact(writes)).await
+        self.pass_write(self.inner.transact(writes)).await
     }
 
     async fn scan(&self, request: ScanRequest) -> Result<ScanPage> {

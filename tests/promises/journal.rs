@@ -1,12 +1,16 @@
 //! P9: what waits on this node while the store is out is typed, is saved when the store is back,
 //! and is never forced on what others did meanwhile.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use steadfast::backend::{
     Backend, Durability, Group, Key, ManualClock, Namespace, ScanRequest, Write,
 };
+use steadfast::breaker::BreakerState;
 use steadfast::memory::{MemoryBackend, MemoryConfig};
 use steadfast::redb::{Options, RedbBackend};
 use steadfast::session::{
@@ -277,7 +281,7 @@ async fn a_session_that_was_ended_meanwhile_stays_ended() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_whose_reply_was_lost_is_made_once() {
-    for more in 0..3 {
+    for more in [0, 1, 2, 5, 9] {
         let backend = Arc::new(MemoryBackend::new(MemoryConfig::default()));
         let faulty = Faulty::new(backend.clone());
         let (dir, reports) = (tempfile::tempdir().unwrap(), Reports::default());
@@ -305,6 +309,57 @@ async fn a_change_whose_reply_was_lost_is_made_once() {
         assert_eq!(items(&here, &id).await.0, expected);
         assert!(reports.lock().unwrap().is_empty());
     }
+}
+
+/// The store was back long enough to be seen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_behind_a_change_that_was_made_is_seen_and_goes_on() {
+    let backend = Arc::new(MemoryBackend::new(MemoryConfig::default()));
+    let faulty = Faulty::new(backend.clone());
+    let (dir, reports) = (tempfile::tempdir().unwrap(), Reports::default());
+    let store = Store::builder(faulty.clone()).attempts(1).near(near()).build().unwrap();
+    let here = over(&store, journal(&dir), &reports);
+    let id = here.sign_in(&alice(), "", Basket { items: vec![] }).await.unwrap().id;
+    here.load(&id).await.unwrap().unwrap();
+    faulty.fail_next(&[Fault::Cut; 10_000]);
+    faulty.fail_after(1, Fault::ReplyLost);
+    assert!(add(&here, &id, 0).await.is_queued());
+    assert!(add(&here, &id, 1).await.is_queued());
+    faulty.read_only(true);
+    faulty.heal();
+    until("it is seen that the first was made", async || {
+        assert_eq!(items(&here, &id).await, (vec![0, 1], true));
+        store.breakers().iter().all(|(_, breaker)| breaker.state == BreakerState::Closed)
+    })
+    .await;
+    assert_eq!(items(&here, &id).await, (vec![0, 1], true));
+    faulty.fail_next(&[Fault::Cut; 10_000]);
+    assert_eq!(items(&here, &id).await, (vec![0, 1], true));
+    assert!(add(&here, &id, 2).await.is_queued());
+    assert_eq!(items(&here, &id).await, (vec![0, 1, 2], true));
+    faulty.read_only(false);
+    faulty.heal();
+    until("all are made", async || items(&here, &id).await == (vec![0, 1, 2], false)).await;
+    assert!(reports.lock().unwrap().is_empty());
+}
+
+/// As it is after a failover, until the replicas are back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_wait_while_the_store_is_read_and_takes_no_writes() {
+    let world = World::new().await;
+    let id = world.seen("alice").await;
+    let replicas = |min| {
+        let set = ["CONFIG", "SET", "min-replicas-to-write", min];
+        assert_eq!(world.server.command(&set).unwrap().trim(), "OK");
+    };
+    replicas("1");
+    assert!(add(&world.here, &id, 1).await.is_queued());
+    assert!(add(&world.here, &id, 2).await.is_queued());
+    assert_eq!(items(&world.here, &id).await, (vec![0, 1, 2], true));
+    assert_eq!(items(&world.there, &id).await, (vec![0], false));
+    replicas("0");
+    world.until_stored(&id, &[0, 1, 2]).await;
+    assert!(world.reports.lock().unwrap().is_empty());
 }
 
 /// Found on a second reading: the store was back for the next look, and the change was made again.
@@ -405,6 +460,26 @@ async fn a_change_that_was_cut_off_is_not_in_the_way_of_the_next() {
     assert!(add(&here, &id, 2).await.is_queued());
     world.link.heal();
     world.until_stored(&id, &[0, 1, 2]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_was_cut_off_when_it_was_kept_is_saved() {
+    let (world, dir) = (World::new().await, tempfile::tempdir().unwrap());
+    let local = Arc::new(RedbBackend::open(dir.path().join("journal.redb")).unwrap());
+    let slow = JournalConfig::new(Faulty::new(local.clone()));
+    let here = over(&world.stores[0], slow, &world.reports);
+    let id = world.seen("alice").await;
+    here.load(&id).await.unwrap().unwrap();
+    world.link.cut();
+    {
+        let mut change = pin!(here.update_or_queue(&id, |basket| basket.items.push(1)));
+        while !waits(&*local).await {
+            let polled = poll_fn(|context| Poll::Ready(change.as_mut().poll(context))).await;
+            assert!(polled.is_pending(), "{polled:?}");
+        }
+    }
+    world.link.heal();
+    world.until_stored(&id, &[0, 1]).await;
 }
 
 /// It was used on another node while a change of it waited on this one.

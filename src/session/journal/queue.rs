@@ -1,10 +1,12 @@
+use std::sync::Arc;
+
 use crate::State;
 use crate::backend::{Durability, Error, ErrorKind, Write};
 use crate::observe::Replay;
 use crate::session::change::Stop;
 use crate::session::lookup::Current;
 use crate::session::{Changed, SessionError, SessionId, Sessions};
-use crate::store::{self, Freshness};
+use crate::store::Freshness;
 
 use super::waiting::{Stored, Waiting};
 
@@ -49,16 +51,15 @@ impl<T: State> Sessions<T> {
     /// For what may come to nothing if somebody else changes the session meanwhile, such as
     /// preferences or a counter; not for what must not be done twice.
     ///
-    /// It may take longer than one call: the store is asked for the change, and then for what the
-    /// change is to be made on, each within a deadline of its own.
+    /// It may take as long as two calls: the store is asked for the change within one deadline, and
+    /// all else has another.
     ///
     /// # Errors
     ///
     /// As [`update`](Sessions::update): an outage, too, if this process has not seen the session
     /// for longer than its [reads](crate::session::SessionsBuilder::reads) allow. It is ambiguous
     /// if the change may be made already, and the store is back: look at the session then.
-    /// [`ErrorKind::Full`] if the journal is; [`ErrorKind::Contended`] if others change it all the
-    /// time; [`ErrorKind::Invalid`] without a journal.
+    /// [`ErrorKind::Full`] if the journal is; [`ErrorKind::Invalid`] without one.
     pub async fn update_or_queue<R>(
         &self,
         id: &SessionId,
@@ -70,10 +71,25 @@ impl<T: State> Sessions<T> {
         };
         // One for all attempts: if the store made the first one after all, that is seen later.
         let mark = crate::random::number()?;
-        let mut error = match self.try_now(id, mark, &mut change).await? {
-            Ok(changed) => return Ok(Saved::Stored(changed)),
-            Err(outage) => outage,
-        };
+        match self.try_now(id, mark, &mut change).await? {
+            Ok(changed) => Ok(Saved::Stored(changed)),
+            Err(outage) => {
+                let again = self.queue_or_try_again(journal, id, mark, outage, change);
+                self.store.one_call(again).await
+            }
+        }
+    }
+
+    /// After an outage.
+    async fn queue_or_try_again<R>(
+        &self,
+        journal: &Arc<Waiting>,
+        id: &SessionId,
+        mark: u64,
+        mut error: Error,
+        mut change: impl FnMut(&mut T) -> R,
+    ) -> Result<Saved<R>, SessionError> {
+        let mut may_try_again = true;
         for _attempt in 0..ATTEMPTS_MAX {
             let current = match self.current_as(id, self.reads).await {
                 Ok(current) => current.map_err(SessionError::Gone)?,
@@ -84,7 +100,9 @@ impl<T: State> Sessions<T> {
             if current.opened.head.marks.has(mark) || is_back && error.is_ambiguous() {
                 return Err(error.into());
             }
-            if is_back {
+            // Where the store is read and takes no writes, the change waits.
+            if is_back && may_try_again {
+                may_try_again = false;
                 error = match self.try_now(id, mark, &mut change).await? {
                     Ok(changed) => return Ok(Saved::Stored(changed)),
                     Err(outage) => outage,
@@ -93,7 +111,7 @@ impl<T: State> Sessions<T> {
                 return Ok(saved);
             }
         }
-        Err(store::contended(ATTEMPTS_MAX).into())
+        Err(error.into())
     }
 
     /// Makes the change in the store. The inner error is an outage.
@@ -112,21 +130,21 @@ impl<T: State> Sessions<T> {
     /// `None` if what waits was changed or saved meanwhile.
     async fn queue<R>(
         &self,
-        journal: &Waiting,
+        journal: &Arc<Waiting>,
         current: Current,
         mark: u64,
         change: &mut impl FnMut(&mut T) -> R,
     ) -> Result<Option<Saved<R>>, SessionError> {
         let Current { key, opened, queued, .. } = current;
-        let (base, base_mark) = queued.as_ref().map_or_else(
-            || (opened.version.get(), opened.head.marks.newest()),
-            |queued| (queued.stored.base, queued.stored.base_mark),
-        );
+        let (seen, base, mut marks) = match queued {
+            Some(queued) => (Some(queued.version), queued.stored.base, queued.stored.marks),
+            None => (None, opened.version.get(), Vec::new()),
+        };
+        marks.push(mark);
         let planned = self.plan(&key, opened, mark, &mut |state, _| Ok(change(state)));
         let (write, output) = planned.map_err(Stop::into_error)?;
-        let seen = queued.map(|queued| queued.version);
         if let Some(Write::Put { value, .. }) = write {
-            let stored = Stored { base, base_mark, value };
+            let stored = Stored { base, marks, value };
             let put = journal.put(&key, &stored, seen).await.inspect_err(|error| {
                 if error.kind() == ErrorKind::Full {
                     journal.meters.replay(Replay::Full);

@@ -177,9 +177,7 @@ impl<T: State> Sessions<T> {
             Course::Done
         } else if queued.age >= journal.age_max().min(self.kept.as_duration()) {
             Course::Lost(WhyUnsaved::TooOld)
-        } else if now.version.get() == queued.stored.base
-            || ours.has_since(queued.stored.base_mark, theirs.newest())
-        {
+        } else if queued.stored.goes_on_from(&now) {
             let left = self.kept.as_duration().saturating_sub(queued.age);
             // It may have been used elsewhere since.
             let left = left.max(now.left.unwrap_or_default());

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use crate::observe::JournalMeters;
 use crate::store::{Carried, Head, Opened};
 
 use super::JournalConfig;
+use crate::session::record::Live;
 
 /// How many keys are listed at once.
 const PAGE_LEN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
@@ -65,14 +66,21 @@ pub(in crate::session) struct Queued {
 pub(in crate::session) struct Stored {
     /// The version of the session that the first of the changes was made on.
     pub(in crate::session) base: u64,
-    /// Who had written that.
-    pub(super) base_mark: u64,
+    /// The changes, by their marks: each of them may have been written, and its reply lost.
+    pub(super) marks: Vec<u64>,
     /// The session in its envelope.
     pub(in crate::session) value: Bytes,
 }
 
 impl Head for Stored {
     const LAYOUT: u16 = 0x0501;
+}
+
+impl Stored {
+    /// Whether nobody else has changed the session since the first of the changes was made.
+    pub(in crate::session) fn goes_on_from(&self, now: &Opened<Live>) -> bool {
+        now.version.get() == self.base || self.marks.contains(&now.head.marks.newest())
+    }
 }
 
 impl Waiting {
@@ -114,8 +122,11 @@ impl Waiting {
     }
 
     /// Adds a change to those that were seen. False if they are not what is there any more.
+    ///
+    /// It is noted whatever becomes of the caller: what is kept and not noted would wait for the
+    /// next start of the process.
     pub(super) async fn put(
-        &self,
+        self: &Arc<Self>,
         session: &Key,
         stored: &Stored,
         seen: Option<Version>,
@@ -128,7 +139,16 @@ impl Waiting {
         };
         self.check_room(&key, len).await?;
         let put = put.only_if(seen.map_or(Condition::Absent, Condition::VersionIs));
-        let (version, len, is_made) = match self.config.backend.write(&put).await? {
+        let waiting = Arc::clone(self);
+        let noted = tokio::spawn(async move { waiting.put_and_note(key, len, &put).await });
+        noted.await.unwrap_or_else(|_ended| {
+            let detail = "the runtime was shut down while a change was written to the journal";
+            Err(Error::new(ErrorKind::Closed, detail).ambiguous())
+        })
+    }
+
+    async fn put_and_note(&self, key: Key, len: usize, put: &Write) -> Result<bool> {
+        let (version, len, is_made) = match self.config.backend.write(put).await? {
             Written::Applied { version: Some(version) } => (version, len, true),
             // Nobody may have noted it: a put that was cut off is made all the same.
             Written::Refused { current: Some(entry) } => (entry.version, entry.value.len(), false),
@@ -248,7 +268,7 @@ mod tests {
     use crate::redb::RedbBackend;
 
     fn stored(value: &'static str) -> Stored {
-        Stored { base: 1, base_mark: 0, value: Bytes::from_static(value.as_bytes()) }
+        Stored { base: 1, marks: vec![1], value: Bytes::from_static(value.as_bytes()) }
     }
 
     #[tokio::test]
@@ -256,7 +276,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let local = Arc::new(RedbBackend::open(dir.path().join("journal.redb")).unwrap());
         let store = Store::builder(crate::connect("memory:").await.unwrap()).build().unwrap();
-        let waiting = Waiting::new(JournalConfig::new(local), &store).unwrap();
+        let waiting = Arc::new(Waiting::new(JournalConfig::new(local), &store).unwrap());
         let session = store.own_key("session", &Group::new("g").unwrap(), "s").unwrap();
         let seen = async || waiting.get(&session).await.unwrap().map(|queued| queued.version);
         let value = async || waiting.get(&session).await.unwrap().unwrap().stored.value;
@@ -279,8 +299,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let local = Arc::new(RedbBackend::open(dir.path().join("journal.redb")).unwrap());
         let store = Store::builder(crate::connect("memory:").await.unwrap()).build().unwrap();
-        let [ours, other] =
-            [(), ()].map(|()| Waiting::new(JournalConfig::new(local.clone()), &store).unwrap());
+        let [ours, other] = [(), ()]
+            .map(|()| Arc::new(Waiting::new(JournalConfig::new(local.clone()), &store).unwrap()));
         let session = store.own_key("session", &Group::new("g").unwrap(), "s").unwrap();
         assert!(ours.put(&session, &stored("one"), None).await.unwrap());
         let one = other.get(&session).await.unwrap().unwrap().version;
