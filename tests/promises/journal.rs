@@ -362,6 +362,20 @@ async fn changes_wait_while_the_store_is_read_and_takes_no_writes() {
     assert!(world.reports.lock().unwrap().is_empty());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_takes_no_writes_is_asked_twice_before_a_change_waits() {
+    let faulty = Faulty::new(Arc::new(MemoryBackend::new(MemoryConfig::default())));
+    let (dir, reports) = (tempfile::tempdir().unwrap(), Reports::default());
+    let store = Store::builder(faulty.clone()).attempts(1).near(near()).build().unwrap();
+    let here = over(&store, journal(&dir), &reports);
+    let id = here.sign_in(&alice(), "", Basket { items: vec![] }).await.unwrap().id;
+    faulty.read_only(true);
+    faulty.trips();
+    assert!(add(&here, &id, 0).await.is_queued());
+    // A read and a write for each, a read between, and what the first replay may have made so far.
+    assert!(faulty.trips() <= 5 + 2);
+}
+
 /// Found on a second reading: the store was back for the next look, and the change was made again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_that_may_be_made_is_not_made_again_when_the_store_is_back() {
