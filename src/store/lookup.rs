@@ -1,12 +1,13 @@
 //! Look-ups that are made once for all who need them.
 
+use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, Semaphore};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::backend::{Error, ErrorKind, Key, Ttl};
@@ -26,13 +27,15 @@ impl<T, E: From<Error>> Future for Lookup<T, E> {
     type Output = Result<T, E>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(context).map(|ended| {
-            ended.unwrap_or_else(|_panicked| {
-                let detail = "the look-up was broken off by a panic, or the end of the runtime";
-                Err(Error::new(ErrorKind::Other, detail).into())
-            })
-        })
+        Pin::new(&mut self.0)
+            .poll(context)
+            .map(|ended| ended.unwrap_or_else(|_panicked| Err(broken_off().into())))
     }
+}
+
+fn broken_off() -> Error {
+    let detail = "the look-up was broken off by a panic, or the end of the runtime";
+    Error::new(ErrorKind::Other, detail)
 }
 
 impl Store {
@@ -40,10 +43,14 @@ impl Store {
     /// in the store for `ttl`; with a [near cache](super::StoreBuilder::near) in this process, too.
     /// It begins at once: start it when a request begins, and await it where it is used.
     ///
-    /// However many ask at the same time in this process, `load` runs once, and to its end though
-    /// they leave. While the store is out it runs for each who asks, 32 at once at most, and its
-    /// value is kept nowhere: an outage of the store is none of the look-up, and no stampede on
-    /// what is behind it.
+    /// However many ask at the same time in this process, for the same types, `load` runs once, and
+    /// to its end though they leave. All of them get what it comes to, an error too. It may take as
+    /// long as it likes; those who find it under way wait no longer than a call has
+    /// ([`deadline`](super::StoreBuilder::deadline)). Another key is not held up by it.
+    ///
+    /// While the store is out that is the same, but its value is kept nowhere, so it runs again for
+    /// whoever comes later; and for 32 keys at once at most. An outage of the store is none of the
+    /// look-up, and no stampede on what is behind it.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -51,7 +58,7 @@ impl Store {
     /// # use steadfast::backend::{Error, Group, Ttl};
     /// # use steadfast::store::NearConfig;
     /// # use steadfast::{State, Store};
-    /// #[derive(Serialize, Deserialize)]
+    /// #[derive(Clone, Serialize, Deserialize)]
     /// struct Permissions(Vec<String>);
     /// impl State for Permissions {
     ///     const SCHEMA: u16 = 1;
@@ -75,8 +82,8 @@ impl Store {
     /// # Errors
     ///
     /// What `load` says; [`ErrorKind::Corrupt`] if what is kept cannot be read;
-    /// [`ErrorKind::Timeout`] if too many run while the store is out; [`ErrorKind::Other`] if
-    /// `load` panics.
+    /// [`ErrorKind::Timeout`] if the `load` of another takes too long, or too many run while the
+    /// store is out; [`ErrorKind::Other`] if `load` panics.
     ///
     /// # Panics
     ///
@@ -88,8 +95,8 @@ impl Store {
         load: impl FnOnce() -> L + Send + 'static,
     ) -> Lookup<T, E>
     where
-        T: State + Send + 'static,
-        E: From<Error> + Send + 'static,
+        T: State + Clone,
+        E: From<Error> + Clone + Send + Sync + 'static,
         L: Future<Output = Result<T, E>> + Send + 'static,
     {
         let (store, key) = (self.clone(), key.clone());
@@ -98,28 +105,49 @@ impl Store {
 
     async fn look_up<T, E, L>(&self, key: &Key, ttl: Ttl, load: impl FnOnce() -> L) -> Result<T, E>
     where
-        T: State,
-        E: From<Error>,
+        T: State + Clone,
+        E: From<Error> + Clone + Send + Sync + 'static,
         L: Future<Output = Result<T, E>>,
     {
         let reads = Reads::within(ttl.as_duration());
-        if let Kept::Found(kept) = self.kept(key, reads).await? {
+        let first = self.kept(key, reads).await?;
+        if let Kept::Found(kept) = first {
             return Ok(kept);
         }
-        let lookups = &self.0.lookups;
-        let _turn = lookups.turn(key).await;
-        // Whoever had the turn before may have got it.
-        let _place = match self.kept(key, reads).await? {
-            Kept::Found(kept) => return Ok(kept),
-            Kept::Nothing => None,
-            Kept::NoAnswer => Some(self.0.guard.in_time(lookups.while_out.acquire()).await?),
+        let turn = match self.0.lookups.turn(key) {
+            Ok(turn) => turn,
+            Err(under_way) => return self.0.guard.in_time(end_of(under_way)).await?,
         };
-        let value = load().await?;
+        let second = match first {
+            // That took long enough.
+            Kept::NoAnswer => Ok(first),
+            // Whoever had the turn before may have got it.
+            _ => self.kept(key, reads).await,
+        };
+        let (loaded, keep) = match second {
+            Ok(Kept::Found(kept)) => (Ok(kept), false),
+            Ok(Kept::Nothing) => (load().await, true),
+            Ok(Kept::NoAnswer) => (self.while_out(load).await, false),
+            Err(error) => (Err(error.into()), false),
+        };
+        turn.told.send_replace(Some(loaded.clone()));
         // It is as good if the store does not take it.
-        if let Ok(put) = self.put(key, &value) {
+        if keep
+            && let Ok(value) = &loaded
+            && let Ok(put) = self.put(key, value)
+        {
             let _ = self.write(&put.expiring(ttl)).await;
         }
-        Ok(value)
+        loaded
+    }
+
+    async fn while_out<T, E, L>(&self, load: impl FnOnce() -> L) -> Result<T, E>
+    where
+        E: From<Error>,
+        L: Future<Output = Result<T, E>>,
+    {
+        let _place = self.0.guard.in_time(self.0.lookups.while_out.acquire()).await?;
+        load().await
     }
 
     async fn kept<T: State>(&self, key: &Key, reads: Reads) -> Result<Kept<T>, Error> {
@@ -139,43 +167,59 @@ enum Kept<T> {
     NoAnswer,
 }
 
-/// The look-ups under way: one for a key, and while the store is out not too many in all.
+/// The loads under way: one for a key, and while the store is out not too many in all.
 #[derive(Debug)]
 pub(super) struct Lookups {
-    turns: Mutex<HashMap<Key, Arc<AsyncMutex<()>>>>,
+    /// An [`End`] of the types that are loaded.
+    ends: Mutex<HashMap<(Key, TypeId), Box<dyn Any + Send>>>,
     while_out: Semaphore,
 }
 
+/// How a load ends; `None` until then.
+type End<T, E> = watch::Receiver<Option<Result<T, E>>>;
+
 impl Lookups {
     pub(super) fn new() -> Self {
-        Self { turns: Mutex::default(), while_out: Semaphore::new(WHILE_OUT_MAX) }
+        Self { ends: Mutex::default(), while_out: Semaphore::new(WHILE_OUT_MAX) }
     }
 
-    async fn turn(&self, key: &Key) -> Turn<'_> {
-        let turn = Arc::clone(self.turns().entry(key.clone()).or_default());
-        let mut held = Turn { lookups: self, key: key.clone(), held: None };
-        held.held = Some(turn.lock_owned().await);
-        held
-    }
-
-    fn turns(&self) -> MutexGuard<'_, HashMap<Key, Arc<AsyncMutex<()>>>> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The turn of a look-up; the last one leaves nothing.
-struct Turn<'a> {
-    lookups: &'a Lookups,
-    key: Key,
-    held: Option<OwnedMutexGuard<()>>,
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.held = None;
-        let mut turns = self.lookups.turns();
-        if turns.get(&self.key).is_some_and(|turn| Arc::strong_count(turn) == 1) {
-            turns.remove(&self.key);
+    /// The turn to load, or the end of the load that is under way.
+    fn turn<T, E>(&self, key: &Key) -> Result<Turn<'_, T, E>, End<T, E>>
+    where
+        T: Send + Sync + 'static,
+        E: Send + Sync + 'static,
+    {
+        let id = (key.clone(), TypeId::of::<(T, E)>());
+        let mut ends = self.ends();
+        if let Some(end) = ends.get(&id).and_then(|end| end.downcast_ref::<End<T, E>>()) {
+            return Err(end.clone());
         }
+        let (told, end) = watch::channel(None);
+        ends.insert(id.clone(), Box::new(end));
+        Ok(Turn { lookups: self, id, told })
+    }
+
+    fn ends(&self) -> MutexGuard<'_, HashMap<(Key, TypeId), Box<dyn Any + Send>>> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn end_of<T: Clone, E: Clone + From<Error>>(mut end: End<T, E>) -> Result<T, E> {
+    match end.wait_for(Option::is_some).await.as_deref() {
+        Ok(Some(end)) => end.clone(),
+        _ => Err(broken_off().into()),
+    }
+}
+
+/// The turn of a load, until what it came to is kept.
+struct Turn<'a, T, E> {
+    lookups: &'a Lookups,
+    id: (Key, TypeId),
+    told: watch::Sender<Option<Result<T, E>>>,
+}
+
+impl<T, E> Drop for Turn<'_, T, E> {
+    fn drop(&mut self) {
+        self.lookups.ends().remove(&self.id);
     }
 }

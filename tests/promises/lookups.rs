@@ -9,7 +9,7 @@ use steadfast::memory::{MemoryBackend, MemoryConfig};
 use steadfast::store::{Lookup, NearConfig};
 use steadfast::{ErrorKind, Store};
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::fault::{Fault, Faulty};
 use crate::world::Basket;
@@ -69,6 +69,57 @@ async fn who_leaves_does_not_end_it() {
     let other = origin.look_up();
     origin.answer.notify_one();
     assert_eq!(other.await.unwrap().items, [0]);
+    assert_eq!(origin.asked(), 1);
+}
+
+/// What a second of work comes to, for a hundred who ask for it at once.
+async fn at_once(origin: &Origin, outcome: Result<Basket, ErrorKind>) {
+    let (ttl, asked) = (Ttl::new(Duration::from_secs(10)).unwrap(), origin.asked());
+    let load = || {
+        let (asked, outcome) = (Arc::clone(&origin.asked), outcome.clone());
+        origin.store.cached(&origin.key, ttl, move || async move {
+            asked.fetch_add(1, Ordering::SeqCst);
+            sleep(Duration::from_secs(1)).await;
+            outcome.map_err(|kind| Error::new(kind, "the database says no"))
+        })
+    };
+    let lookups: Vec<_> = (0..100).map(|_| load()).collect();
+    for lookup in lookups {
+        assert_eq!(lookup.await.map_err(|error| error.kind()), outcome);
+    }
+    assert_eq!(origin.asked() - asked, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_that_fails_fails_once_for_all_who_wait() {
+    let (origin, begun) = (Origin::new(), Instant::now());
+    at_once(&origin, Err(ErrorKind::Contended)).await;
+    assert!(begun.elapsed() < Duration::from_secs(2), "one after the other");
+    at_once(&origin, Ok(Basket::default())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_store_is_out_who_asks_at_the_same_time_shares_a_load() {
+    for fault in [Fault::Cut, Fault::Hang] {
+        let (origin, begun) = (Origin::new(), Instant::now());
+        origin.faulty.fail_next(&[fault; 10_000]);
+        at_once(&origin, Ok(Basket::default())).await;
+        // A call has five seconds, and a load takes one.
+        assert!(begun.elapsed() < Duration::from_secs(7), "{fault:?}: {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_the_load_of_another_waits_no_longer_than_a_call_has() {
+    let origin = Origin::new();
+    let first = origin.look_up();
+    sleep(Duration::from_millis(1)).await;
+    let (second, begun) = (origin.look_up(), Instant::now());
+    let second = timeout(Duration::from_secs(60), second).await.expect("as long as the other");
+    assert_eq!(second.unwrap_err().kind(), ErrorKind::Timeout);
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    origin.answer.notify_one();
+    assert_eq!(first.await.unwrap().items, [0]);
     assert_eq!(origin.asked(), 1);
 }
 

@@ -1,5 +1,6 @@
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What backends answer.
@@ -10,7 +11,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// ([`is_ambiguous`](Error::is_ambiguous)), and what next ([`retry`](Error::retry)).
 ///
 /// A miss and a lost race are not errors. No error shows a value, a credential or a whole key.
-/// `Display` is one line that ends in what to do; `Debug` adds the cause.
+/// `Display` is one line that ends in what to do; `Debug` adds the cause. A clone is the same
+/// error, for another who waited for the same.
 ///
 /// ```
 /// use steadfast_backend::{Error, ErrorKind, Retry};
@@ -21,8 +23,10 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// assert!(!error.is_outage() && !error.is_ambiguous());
 /// assert_eq!(error.retry(), Retry::Never);
 /// ```
+#[derive(Clone)]
 pub struct Error(Box<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     backend: &'static str,
@@ -30,7 +34,7 @@ struct Inner {
     detail: String,
     ambiguous: bool,
     retry_after: Option<Duration>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
@@ -64,7 +68,7 @@ impl Error {
     /// Keeps the cause. The cause's text must not hold values or credentials.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        self.0.source = Some(Arc::from(source.into()));
         self
     }
 

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::backend::{Error, ErrorKind, Key, Result, Retry};
+use crate::backend::{Error, ErrorKind, Key, Result};
 
 use super::fence::Token;
 use super::unit::Unit;
 
 /// How it ends; `None` until then.
-type End = Option<std::result::Result<Arc<Unit>, Arc<Error>>>;
+type End = Option<Result<Arc<Unit>>>;
 
 #[derive(Debug, Default)]
 pub(super) struct Flights(Mutex<HashMap<Key, Flight>>);
@@ -58,8 +58,10 @@ impl Flights {
         flights.insert(keys[0].clone(), flight.clone());
         let landing = Landing { flights: Arc::clone(self), key: keys[0].clone(), token };
         let load = load();
+        // A runtime that shuts down drops at once what it is given, and the landing takes the lock.
+        drop(flights);
         tokio::spawn(async move {
-            let end = load.await.map_err(Arc::new);
+            let end = load.await;
             // Before it is told: who comes now needs another one.
             drop(landing);
             told.send_replace(Some(end));
@@ -75,26 +77,13 @@ impl Flights {
 impl Flight {
     /// # Errors
     ///
-    /// What the store said, with the whole of it as the source.
+    /// What the store said.
     pub(super) async fn end(mut self) -> Result<Arc<Unit>> {
-        let end = self.end.wait_for(Option::is_some).await;
-        match end.as_deref() {
-            Ok(Some(Ok(unit))) => Ok(Arc::clone(unit)),
-            Ok(Some(Err(error))) => Err(shared(error)),
-            _ => {
-                let detail = "the question to the store was broken off; try again";
-                Err(Error::new(ErrorKind::Other, detail))
-            }
+        if let Ok(Some(end)) = self.end.wait_for(Option::is_some).await.as_deref() {
+            return end.clone();
         }
-    }
-}
-
-/// The same for each who waited.
-fn shared(error: &Arc<Error>) -> Error {
-    let told = Error::new(error.kind(), error.to_string()).caused_by(Arc::clone(error));
-    match error.retry() {
-        Retry::After(after) => told.after(after),
-        Retry::Never => told,
+        let detail = "the question to the store was broken off; try again";
+        Err(Error::new(ErrorKind::Other, detail))
     }
 }
 
