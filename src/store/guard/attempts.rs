@@ -8,7 +8,7 @@ use crate::random;
 
 use super::config::GuardConfig;
 use super::deadline;
-use super::endpoint::{self, Endpoint};
+use super::endpoint::Endpoint;
 use super::limit::Slot;
 
 /// The pause before the first repeat; each further one may be twice as long.
@@ -81,9 +81,9 @@ impl<'a> Attempts<'a> {
     #[inline]
     pub(super) fn end<T>(&mut self, permit: Permit<'_>, answer: &Result<T>) -> Option<Duration> {
         let begun = std::mem::replace(&mut self.now, Instant::now());
-        endpoint::record(permit, answer, self.now);
+        self.endpoint.record(permit, answer, self.now);
         let Err(error) = answer else {
-            self.endpoint.answered();
+            self.endpoint.earn();
             if self.config.hedges && self.kind == Kind::Read {
                 self.endpoint.hedge.learn(self.now - begun);
             }
@@ -94,9 +94,6 @@ impl<'a> Attempts<'a> {
 
     #[cold]
     fn repeat_after(&self, error: &Error) -> Option<Duration> {
-        if error.is_outage() {
-            self.endpoint.failed();
-        }
         let pause = pause_before(self.made);
         let in_time = self.now + pause < self.deadline && deadline::has_timer();
         let again = self.left() > 0 && in_time && self.kind.may_repeat_after(error);

@@ -62,17 +62,34 @@ impl Endpoint {
         self.breaker.admit_at(now).map_err(circuit_open)
     }
 
+    /// Tells the breaker, and those who wait, what became of an attempt.
     #[inline]
-    pub(super) fn answered(&self) {
-        self.budget.earn();
+    pub(super) fn record<T>(&self, permit: Permit<'_>, answer: &Result<T>, now: Instant) {
+        match answered(answer) {
+            Some(true) => {
+                permit.success_at(now);
+                self.heard();
+            }
+            Some(false) => {
+                permit.failure_at(now);
+                // Nobody needs to wait to find that out.
+                self.silent_since_ns.store(1, Ordering::Relaxed);
+            }
+            None => permit.neutral(),
+        }
+    }
+
+    /// It answered: whoever waits does so from now on.
+    #[inline]
+    pub(super) fn heard(&self) {
         if self.silent_since_ns.load(Ordering::Relaxed) != 0 {
             self.silent_since_ns.store(0, Ordering::Relaxed);
         }
     }
 
-    /// It did not answer, so nobody needs to wait to find that out.
-    pub(super) fn failed(&self) {
-        self.silent_since_ns.store(1, Ordering::Relaxed);
+    #[inline]
+    pub(super) fn earn(&self) {
+        self.budget.earn();
     }
 
     /// Somebody waits from now on: since when they, or others before them, have had no answer.
@@ -112,20 +129,18 @@ fn told_of(breaker: BreakerConfig, backend: &'static str, endpoint: usize) -> Br
     })
 }
 
-/// Tells the breaker what became of an attempt.
+/// Whether the server answered; `None` if this may come from this side of the link.
 #[inline]
-pub(super) fn record<T>(permit: Permit<'_>, answer: &Result<T>, now: Instant) {
-    let Err(error) = answer else { return permit.success_at(now) };
+fn answered<T>(answer: &Result<T>) -> Option<bool> {
+    let Err(error) = answer else { return Some(true) };
     match error.kind() {
-        ErrorKind::Timeout | ErrorKind::Unavailable => permit.failure_at(now),
-        // It did answer.
+        ErrorKind::Timeout | ErrorKind::Unavailable => Some(false),
         ErrorKind::Contended
         | ErrorKind::Corrupt
         | ErrorKind::Full
         | ErrorKind::Rejected
-        | ErrorKind::Unconfirmed => permit.success_at(now),
-        // This may come from this side of the link.
-        _ => permit.neutral(),
+        | ErrorKind::Unconfirmed => Some(true),
+        _ => None,
     }
 }
 

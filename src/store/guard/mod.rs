@@ -77,6 +77,7 @@ impl Guard {
 
     pub(super) async fn get(&self, key: &Key) -> Result<Option<Entry>> {
         if let Some(answer) = self.backend.get_ready(key) {
+            self.endpoint(key).heard();
             return Ok(answer);
         }
         let call = Call::new(Operation::Get, key);

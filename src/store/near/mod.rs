@@ -207,9 +207,11 @@ impl Near {
             Demand::Latest => Duration::ZERO,
             Demand::Within(within) => within,
         };
+        // Before the question is put: its answer ends the silence.
+        let silent = has_other.then(|| self.guard.silent_for(&keys[0]));
         let mut flight = pin!(self.join(keys, within));
-        if has_other {
-            let left = self.config.patience.saturating_sub(self.guard.silent_for(&keys[0]));
+        if let Some(silent) = silent {
+            let left = self.config.patience.saturating_sub(silent);
             let answer = timeout(left.max(PATIENCE_MIN), &mut flight).await;
             // It may have been overtaken meanwhile.
             match (answer, other()) {

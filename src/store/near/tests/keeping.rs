@@ -67,6 +67,32 @@ async fn one_who_waited_in_vain_spares_the_others_the_wait_until_the_store_answe
     assert_eq!(took(&other).await, (500, true), "it was there again, so it is waited for again");
 }
 
+/// An error that the server tells is an answer, and so is one that is there before it is asked for.
+#[tokio::test(start_paused = true)]
+async fn whatever_the_server_answers_ends_the_silence() {
+    let kinds = [ErrorKind::Contended, ErrorKind::Corrupt, ErrorKind::Full, ErrorKind::Rejected];
+    let (world, slow) = kept(NearConfig::default()).await;
+    let other = [key("h", "other")];
+    world.store.hold();
+    let took = async || {
+        let (keys, asked) = (std::slice::from_ref(&slow), Instant::now());
+        world.near.read(keys, Demand::Latest, Some(SECOND * 10)).await.unwrap();
+        asked.elapsed().as_millis()
+    };
+    for kind in kinds {
+        assert_eq!((took().await, took().await), (500, 1), "{kind:?}");
+        world.store.fail(Some(kind));
+        let error = world.near.read(&other, Demand::Latest, None).await.unwrap_err();
+        world.store.fail(None);
+        assert_eq!(error.kind(), kind);
+    }
+    assert_eq!((took().await, took().await), (500, 1), "one that is ready");
+    world.store.ready.store(true, Ordering::SeqCst);
+    world.near.read(&other, Demand::Latest, None).await.unwrap();
+    world.store.ready.store(false, Ordering::SeqCst);
+    assert_eq!((took().await, took().await), (500, 1), "nothing");
+}
+
 /// Found by four hundred requests at once: each waited with patience for what was overtaken then.
 #[tokio::test(start_paused = true)]
 async fn what_was_overtaken_while_it_was_waited_for_is_waited_for_to_the_end() {

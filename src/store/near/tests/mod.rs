@@ -82,6 +82,9 @@ fn text(value: &str) -> Option<String> {
 }
 
 mod scripted {
+    use std::sync::Mutex;
+    use std::sync::atomic::AtomicBool;
+
     use tokio::sync::Semaphore;
 
     use super::*;
@@ -94,7 +97,9 @@ mod scripted {
     pub(super) struct Scripted {
         pub(super) inner: MemoryBackend,
         reads: AtomicUsize,
-        out: AtomicUsize,
+        fails: Mutex<Option<ErrorKind>>,
+        /// Whether there are answers that nobody needs to wait for.
+        pub(super) ready: AtomicBool,
         /// An answer takes one when it has been made and before it is given.
         pub(super) answers: Semaphore,
     }
@@ -102,7 +107,13 @@ mod scripted {
     impl Scripted {
         pub(super) fn new(inner: MemoryBackend) -> Self {
             let answers = Semaphore::new(Semaphore::MAX_PERMITS);
-            Self { inner, reads: AtomicUsize::new(0), out: AtomicUsize::new(0), answers }
+            Self {
+                inner,
+                reads: AtomicUsize::new(0),
+                fails: Mutex::default(),
+                ready: AtomicBool::new(false),
+                answers,
+            }
         }
 
         pub(super) fn reads(&self) -> usize {
@@ -110,7 +121,11 @@ mod scripted {
         }
 
         pub(super) fn out(&self, out: bool) {
-            self.out.store(usize::from(out), Ordering::SeqCst);
+            self.fail(out.then_some(ErrorKind::Unavailable));
+        }
+
+        pub(super) fn fail(&self, with: Option<ErrorKind>) {
+            *self.fails.lock().unwrap() = with;
         }
 
         /// From now on answers are held back until they are let go.
@@ -119,10 +134,8 @@ mod scripted {
         }
 
         fn meet(&self) -> Result<()> {
-            if self.out.load(Ordering::SeqCst) == 0 {
-                return Ok(());
-            }
-            Err(Error::new(ErrorKind::Unavailable, "the test cut the link"))
+            let fails = *self.fails.lock().unwrap();
+            fails.map_or(Ok(()), |kind| Err(Error::new(kind, "the test cut the link")))
         }
     }
 
@@ -136,8 +149,9 @@ mod scripted {
             self.inner.endpoint(key)
         }
 
-        fn get_ready(&self, _key: &Key) -> Option<Option<Entry>> {
-            None
+        fn get_ready(&self, key: &Key) -> Option<Option<Entry>> {
+            let ready = self.ready.load(Ordering::SeqCst);
+            ready.then(|| self.inner.get_ready(key)).flatten()
         }
 
         async fn get(&self, key: &Key) -> Result<Option<Entry>> {
