@@ -185,6 +185,7 @@ impl Store {
         for keys in keys.chunks(self.info().capabilities.batch_len_max.max(1)) {
             entries.extend(self.0.guard.get_many(keys).await?);
         }
+        self.saw(keys, &entries);
         Ok(entries)
     }
 
@@ -279,7 +280,16 @@ impl Store {
     }
 
     pub(crate) async fn entry(&self, key: &Key) -> Result<Option<Entry>> {
-        self.0.guard.get(key).await
+        let entry = self.0.guard.get(key).await?;
+        self.saw(std::slice::from_ref(key), std::slice::from_ref(&entry));
+        Ok(entry)
+    }
+
+    /// This came from the store past the near cache, which gives nothing older from now on.
+    fn saw(&self, keys: &[Key], entries: &[Option<Entry>]) {
+        if let Some(near) = &self.0.near {
+            near.saw(keys, entries);
+        }
     }
 
     /// What is kept of this key's group is not given any more: something of it is to end.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use steadfast::backend::{Backend, Group, Key, Transacted, Transactions, Written};
 use steadfast::memory::{MemoryBackend, MemoryConfig};
+use steadfast::session::Rotation;
 use steadfast::store::{Freshness, NearConfig, Reads};
 use steadfast::{ErrorKind, Sessions, Store};
 use steadfast_conformance::proxy::FaultProxy;
@@ -244,6 +245,32 @@ async fn a_session_that_was_found_ended_is_not_served_from_memory() {
     there.destroy(&id).await.unwrap();
     assert!(here.load(&id).await.unwrap().is_some(), "it may be as old as that");
     here.destroy(&id).await.unwrap();
+    assert!(here.load(&id).await.unwrap().is_none());
+}
+
+/// Others changed it, and this process was told so by a read that is not answered from memory.
+#[tokio::test]
+async fn what_this_process_has_read_is_not_followed_by_what_was_before() {
+    let backend = memory();
+    let near = NearConfig::default().keep(Duration::from_secs(60));
+    let here = Store::builder(backend.clone()).near(near).build().unwrap();
+    let there = Store::builder(backend).build().unwrap();
+    let reads = Reads::within(Duration::from_secs(60));
+    put(&there, &[1]).await;
+    assert_eq!(read(&here, reads).await.0, [1]);
+    put(&there, &[2]).await;
+    assert_eq!(read(&here, reads).await.0, [1], "it may be as old as that");
+    let latest = here.get::<Basket>(&key(&here)).await.unwrap().unwrap();
+    assert_eq!(latest.value.items, [2]);
+    assert_eq!(read(&here, reads).await.0, [2]);
+    let sessions = |store: &Store, reads| Sessions::<Basket>::builder(store).reads(reads).build();
+    let there = sessions(&there, Reads::latest()).unwrap();
+    let here = sessions(&here, reads).unwrap();
+    let id = there.sign_in(&alice(), "laptop", Basket::default()).await.unwrap().id;
+    assert!(here.load(&id).await.unwrap().is_some());
+    there.destroy(&id).await.unwrap();
+    // It reads several records at once.
+    assert!(here.rotate(&id, Rotation::Renewal).await.is_err());
     assert!(here.load(&id).await.unwrap().is_none());
 }
 

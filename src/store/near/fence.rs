@@ -115,6 +115,11 @@ impl Fence {
         alone
     }
 
+    /// An answer arrives that is not kept, whatever else does.
+    pub(super) fn pass(&self, stripe: usize) {
+        self.arrivals[stripe].fetch_add(1, Ordering::SeqCst);
+    }
+
     /// Whether the answer that arrived alone is still the last one that did.
     pub(super) fn is_last(&self, token: &Token) -> bool {
         self.arrivals[token.stripe].load(Ordering::SeqCst) == token.arrivals + 1

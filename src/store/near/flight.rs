@@ -69,6 +69,11 @@ impl Flights {
         Ok(flight)
     }
 
+    /// Who comes now needs another one.
+    pub(super) fn forget(&self, key: &Key) {
+        self.lock().remove(key);
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Flight>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

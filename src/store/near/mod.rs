@@ -1,7 +1,8 @@
 //! Answers of the store, kept in this process for a short time.
 //!
 //! An answer is used only if nothing came in since the store was asked for it that may have changed
-//! it: news from the store, where it tells what changes, or a write of this process. Where the
+//! it: news from the store, where it tells what changes, a write of this process, or another answer
+//! that somebody here was given, also by a read that goes past this cache. Where the
 //! store tells nothing, the clock alone bounds an answer's age. See `fence` for how they are told
 //! apart.
 
@@ -336,11 +337,36 @@ impl Near {
             if alone && wanted && self.fence.is_last(&unit.token) {
                 return Op::Put(Arc::clone(unit));
             }
-            if kept.is_some_and(|kept| !kept.value().agrees_with(unit)) {
-                self.fence.hard(unit.token.stripe);
-            }
+            self.contradict(kept, &unit.keys, &unit.entries);
             Op::Nop
         });
+    }
+
+    /// Takes in what the store told somebody past this cache: nothing older may be given after it.
+    pub(super) fn saw(&self, keys: &[Key], entries: &[Option<Entry>]) {
+        for key in keys {
+            self.flights.forget(key);
+            self.fence.pass(stripe(&self.fence, key));
+            let _changing = self.hot.changing(self.hasher.hash_one(key));
+            // One at a time for each key.
+            self.units.entry_by_ref(key).and_compute_with(|kept| {
+                self.contradict(kept, keys, entries);
+                Op::Nop
+            });
+        }
+    }
+
+    /// What is kept is not given any more if somebody was given something else.
+    fn contradict(
+        &self,
+        kept: Option<moka::Entry<Key, Arc<Unit>>>,
+        keys: &[Key],
+        entries: &[Option<Entry>],
+    ) {
+        let Some(kept) = kept.map(moka::Entry::into_value) else { return };
+        if self.fence.is_usable(&kept.token) && !kept.agrees_with(keys, entries) {
+            self.fence.hard(kept.token.stripe);
+        }
     }
 
     fn refresh_later(&self, key: &Key) {

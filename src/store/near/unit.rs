@@ -11,7 +11,7 @@ use super::fence::Token;
 #[derive(Debug)]
 pub(super) struct Unit {
     pub(super) keys: Box<[Key]>,
-    entries: Box<[Option<Entry>]>,
+    pub(super) entries: Box<[Option<Entry>]>,
     pub(super) token: Token,
     /// When the store was asked.
     asked: Instant,
@@ -56,12 +56,13 @@ impl Unit {
         })
     }
 
-    /// Whether both have the same versions of the same entries.
-    pub(super) fn agrees_with(&self, other: &Self) -> bool {
-        let versions = |unit: &Self| -> Vec<_> {
-            unit.entries.iter().map(|entry| entry.as_ref().map(|entry| entry.version)).collect()
-        };
-        self.keys == other.keys && versions(self) == versions(other)
+    /// Whether it has the same versions as these entries, of the keys that are in both.
+    pub(super) fn agrees_with(&self, keys: &[Key], entries: &[Option<Entry>]) -> bool {
+        let version = |entry: &Option<Entry>| entry.as_ref().map(|entry| entry.version);
+        keys.iter().zip(entries).all(|(key, entry)| {
+            let at = self.keys.iter().position(|own| own == key);
+            at.is_none_or(|at| version(&self.entries[at]) == version(entry))
+        })
     }
 
     pub(super) fn len(&self) -> usize {

@@ -135,6 +135,55 @@ async fn whoever_comes_after_news_does_not_get_an_answer_from_before_them() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_seen_past_the_cache_is_not_followed_by_what_was_before() {
+    let (world, key, mate) = (World::new(NearConfig::default()), key("g", "k"), key("g", "mate"));
+    world.put(&key, "old").await;
+    world.put(&mate, "mate").await;
+    let keys = [key.clone(), mate.clone()];
+    for together in [false, true] {
+        let asked = if together { &keys[..] } else { &keys[..1] };
+        let read = || world.near.read(asked, WITHIN, Some(SECOND * 10));
+        read().await.unwrap();
+        assert_eq!(world.past(&key).await, value(&read().await.unwrap()));
+        assert!(world.near.peek(asked, WITHIN).is_some(), "it is the same");
+        world.put(&key, "new").await;
+        assert_eq!(world.past(&key).await, text("new"));
+        assert!(world.near.peek(asked, WITHIN).is_none());
+        world.store.out(true);
+        assert!(read().await.unwrap_err().is_outage(), "nor while the store is out");
+        world.store.out(false);
+        assert_eq!(value(&read().await.unwrap()), text("new"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_from_before_what_was_seen_past_the_cache_is_neither_kept_nor_joined() {
+    for joins in [false, true] {
+        let (world, key) = (World::new(NearConfig::default()), key("g", "k"));
+        world.put(&key, "old").await;
+        world.store.hold();
+        let read = || {
+            let (near, key) = (Arc::clone(&world.near), key.clone());
+            tokio::spawn(async move { value(&near.read(&[key], WITHIN, None).await.unwrap()) })
+        };
+        let early = read();
+        while world.store.reads() < 1 {
+            tokio::task::yield_now().await;
+        }
+        world.put(&key, "new").await;
+        assert_eq!(world.past(&key).await, text("new"));
+        let late = joins.then(read);
+        tokio::task::yield_now().await;
+        world.store.answers.add_permits(3);
+        assert_eq!(early.await.unwrap(), text("old"));
+        if let Some(late) = late {
+            assert_eq!(late.await.unwrap(), text("new"), "joined");
+        }
+        assert_eq!(world.seen(&key, WITHIN).await.0, text("new"), "kept");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_entry_is_not_served_after_its_deadline_and_its_times_go_on() {
     let (world, key) = (World::new(NearConfig::default()), key("g", "k"));
     let ttl = crate::backend::Ttl::new(SECOND).unwrap();

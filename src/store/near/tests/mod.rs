@@ -52,6 +52,14 @@ impl World {
         Ok(())
     }
 
+    /// Reads past the cache, as the store does.
+    async fn past(&self, key: &Key) -> Option<String> {
+        let keys = std::slice::from_ref(key);
+        let entries = self.store.inner.get_many(keys).await.unwrap();
+        self.near.saw(keys, &entries);
+        entries[0].as_ref().map(|entry| String::from_utf8(entry.value.to_vec()).unwrap())
+    }
+
     async fn read(&self, key: &Key, demand: Demand) -> Hit {
         self.near.read(std::slice::from_ref(key), demand, None).await.unwrap()
     }

@@ -26,6 +26,10 @@ enum Step {
     Answer(Index),
     /// An answer arrives.
     Arrive(Index),
+    /// The store answers a question that was put past the cache.
+    Past,
+    /// Such an answer arrives.
+    Saw(Index),
     /// A write of this process begins: a delete, or not.
     Begin(bool),
     /// It reaches the store.
@@ -48,6 +52,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         5 => Just(Step::Ask),
         5 => at().prop_map(Step::Answer),
         5 => at().prop_map(Step::Arrive),
+        4 => Just(Step::Past),
+        4 => at().prop_map(Step::Saw),
         2 => any::<bool>().prop_map(Step::Begin),
         2 => Just(Step::Make),
         2 => any::<bool>().prop_map(Step::End),
@@ -83,6 +89,8 @@ struct Model<'a> {
     /// With the steps they were put at.
     questions: Vec<(Token, Instant, usize)>,
     answers: Vec<Arc<Unit>>,
+    /// Past the cache.
+    past: Vec<Entry>,
     own: Option<Own<'a>>,
     /// This process has been given it, or told that it was made: nothing older may follow.
     seen: u64,
@@ -105,6 +113,7 @@ impl<'a> Model<'a> {
             news: VecDeque::new(),
             questions: Vec::new(),
             answers: Vec::new(),
+            past: Vec::new(),
             own: None,
             seen: 0,
             step: 0,
@@ -150,6 +159,12 @@ impl<'a> Model<'a> {
                 self.near.keep(&unit);
                 self.seen = self.seen.max(version(&unit));
             }
+            Step::Past => self.past.push(self.entry()),
+            Step::Saw(at) if !self.past.is_empty() => {
+                let entry = self.past.swap_remove(at.index(self.past.len()));
+                self.seen = self.seen.max(entry.version.get());
+                self.near.saw(std::slice::from_ref(&self.key), &[Some(entry)]);
+            }
             Step::Begin(delete) if self.own.is_none() => self.begin(delete),
             Step::Make => self.make(),
             Step::End(known) => self.end(known),
@@ -157,20 +172,25 @@ impl<'a> Model<'a> {
             Step::Wait(ms) => advance(Duration::from_millis(ms)).await,
             Step::Look => self.look(),
             Step::LookWhileOut => self.look_while_out(),
-            Step::Answer(_) | Step::Arrive(_) | Step::Begin(_) => {}
+            Step::Answer(_) | Step::Arrive(_) | Step::Saw(_) | Step::Begin(_) => {}
         }
     }
 
     /// It has the step of its question in the place of the time of the write.
     fn unit(&self, token: Token, asked: Instant, step: usize) -> Unit {
-        let entry = Entry {
+        let entry = Entry { written_us: step as u64, ..self.entry() };
+        Unit::new([self.key.clone()].into(), vec![Some(entry)], token, asked)
+    }
+
+    /// As the store has it.
+    fn entry(&self) -> Entry {
+        Entry {
             value: Bytes::new(),
             version: Version::new(self.latest()).unwrap(),
-            written_us: step as u64,
+            written_us: 0,
             age: Duration::ZERO,
             left: None,
-        };
-        Unit::new([self.key.clone()].into(), vec![Some(entry)], token, asked)
+        }
     }
 
     fn begin(&mut self, delete: bool) {
