@@ -98,9 +98,11 @@ impl Fence {
         self.stripes[token.stripe].load(Ordering::SeqCst) / HARD == token.counters / HARD
     }
 
-    /// When, at the earliest, an answer that is current was last known to be so.
-    pub(super) fn known_ns(&self, token: &Token) -> u64 {
-        token.at_ns.max(self.proved_ns.load(Ordering::SeqCst))
+    /// When, at the earliest, an answer was last known to be so; `None` if news came since.
+    pub(super) fn known_ns(&self, token: &Token) -> Option<u64> {
+        // First: what is proved after news came proves nothing of what they overtook.
+        let proved_ns = self.proved_ns.load(Ordering::SeqCst);
+        self.is_current(token).then(|| token.at_ns.max(proved_ns))
     }
 
     /// An answer arrives. True if no other did since its question was put: of two questions that

@@ -2,9 +2,8 @@
 //!
 //! An answer is used only if nothing came in since the store was asked for it that may have changed
 //! it: news from the store, where it tells what changes, a write of this process, or another answer
-//! that somebody here was given, also by a read that goes past this cache. Where the
-//! store tells nothing, the clock alone bounds an answer's age. See `fence` for how they are told
-//! apart.
+//! that somebody here was given, also by a read that goes past this cache. Where the store tells
+//! nothing, the clock alone bounds an answer's age. See `fence` for how they are told apart.
 
 mod config;
 mod feed;
@@ -138,10 +137,8 @@ impl Near {
         let Demand::Within(within) = demand else { return None };
         let now = Instant::now();
         let unit = self.kept(keys, now)?;
-        if !self.fence.is_current(&unit.token) {
-            return None;
-        }
-        let age = self.known_age(&unit.token, now);
+        let known_ns = self.fence.known_ns(&unit.token)?;
+        let age = Duration::from_nanos(self.ns(now).saturating_sub(known_ns));
         if age <= within {
             if self.config.refresh_ahead && age >= within / 1_000 * due_permille(&unit.token) {
                 self.refresh_later(&keys[0]);
@@ -376,10 +373,6 @@ impl Near {
 
     fn capture(&self, key: &Key) -> Token {
         self.fence.capture(stripe(&self.fence, key), self.ns(Instant::now()))
-    }
-
-    fn known_age(&self, token: &Token, now: Instant) -> Duration {
-        Duration::from_nanos(self.ns(now).saturating_sub(self.fence.known_ns(token)))
     }
 
     fn ns(&self, now: Instant) -> u64 {

@@ -100,3 +100,19 @@ fn two_answers_at_the_same_time_take_nobody_back() {
         assert_ne!(world.peek(false), Some(1));
     });
 }
+
+#[test]
+fn what_is_proved_after_news_makes_nothing_young_that_they_overtook() {
+    loom::model(|| {
+        let fence = Arc::new(Fence::with_stripes(1));
+        let token = fence.capture(0, 1);
+        let feed = Arc::clone(&fence);
+        let feed = thread::spawn(move || {
+            feed.hard(0);
+            feed.prove(10);
+        });
+        assert!(matches!(fence.known_ns(&token), None | Some(1)));
+        feed.join().unwrap();
+        assert_eq!(fence.known_ns(&token), None);
+    });
+}
