@@ -57,9 +57,9 @@ pub enum Freshness {
     /// The store was asked for it.
     #[default]
     Fresh,
-    /// From memory, and no older than was asked for.
+    /// From memory, or asked for by somebody else before, and no older than was asked for.
     Cached {
-        /// How long ago, at most, the store had it so.
+        /// How long before the read, at most, the store had it so.
         age: Duration,
     },
     /// From memory, and older than was asked for.

@@ -165,12 +165,18 @@ impl Near {
             self.tell(keys, hit.freshness);
             return Ok(hit);
         }
+        let begun = Instant::now();
         let read = self.ask(keys, demand, stale).await;
         let now = Instant::now();
         match read {
             Ok(Asked::Answer(unit)) => {
                 self.tell(keys, Freshness::Fresh);
-                Ok(Hit { unit, now, freshness: Freshness::Fresh })
+                let freshness = match unit.age(begun) {
+                    Duration::ZERO => Freshness::Fresh,
+                    // Somebody else had asked for it before.
+                    age => Freshness::Cached { age },
+                };
+                Ok(Hit { unit, now, freshness })
             }
             Ok(Asked::Instead(unit)) => {
                 let (age, reason) = (unit.age(now), StaleReason::Refreshing);

@@ -23,6 +23,29 @@ async fn a_thousand_that_miss_at_once_ask_once() {
     assert_eq!(world.store.reads(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_joins_late_is_told_how_long_ago_it_was_asked_for() {
+    let (world, key) = (World::new(NearConfig::default()), key("g", "k"));
+    world.put(&key, "v").await;
+    world.store.hold();
+    let read = || {
+        let (near, key) = (Arc::clone(&world.near), key.clone());
+        tokio::spawn(async move { near.read(&[key], WITHIN, None).await.unwrap().freshness })
+    };
+    let early = read();
+    while world.store.reads() == 0 {
+        tokio::task::yield_now().await;
+    }
+    advance(SECOND).await;
+    let late = read();
+    tokio::task::yield_now().await;
+    advance(SECOND).await;
+    world.store.answers.add_permits(1);
+    assert_eq!(early.await.unwrap(), Freshness::Fresh);
+    assert_eq!(late.await.unwrap(), Freshness::Cached { age: SECOND });
+    assert_eq!(world.store.reads(), 1);
+}
+
 #[tokio::test]
 async fn who_leaves_takes_the_answer_from_nobody() {
     let (world, key) = (World::new(NearConfig::default()), key("g", "k"));
