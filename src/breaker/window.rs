@@ -20,8 +20,9 @@ pub(super) struct Window {
 struct Bucket {
     /// One more than the tick, so that 0 is none.
     tag: AtomicU64,
-    /// Calls, and how many of them failed, and how many were slow: see [`FAILED`].
-    counts: AtomicU64,
+    good: AtomicU64,
+    failed: AtomicU64,
+    slow: AtomicU64,
 }
 
 /// How many calls there were.
@@ -40,15 +41,11 @@ pub(super) enum Count {
     Slow,
 }
 
-/// Where the fields of a bucket's counts begin. They are wide enough for a bucket to end before
-/// one runs over: with a million failures, the breaker has opened long ago.
-const FAILED: u32 = 24;
-const SLOW: u32 = 44;
-
 impl Window {
     pub(super) fn new(span_ns: u64) -> Self {
-        let bucket = || Bucket { tag: AtomicU64::new(0), counts: AtomicU64::new(0) };
-        let buckets = std::array::from_fn(|_| bucket());
+        let zero = || AtomicU64::new(0);
+        let bucket = |_| Bucket { tag: zero(), good: zero(), failed: zero(), slow: zero() };
+        let buckets = std::array::from_fn(bucket);
         let tick_ns = (span_ns / BUCKETS as u64).max(1);
         Self { tick_ns, last_tag: AtomicU64::new(1), buckets }
     }
@@ -61,15 +58,18 @@ impl Window {
         let swap =
             || bucket.tag.compare_exchange(found, tag, Ordering::AcqRel, Ordering::Acquire).is_ok();
         if found < tag && swap() {
-            // Not a store: this has its place among the additions of others.
-            bucket.counts.swap(0, Ordering::AcqRel);
+            // Not stores: they have their place among the additions of others. The good ones last:
+            // who still finds old failures finds the good calls that were beside them.
+            for counter in [&bucket.failed, &bucket.slow, &bucket.good] {
+                counter.swap(0, Ordering::AcqRel);
+            }
         }
-        let one = match count {
-            Count::Good => 1,
-            Count::Failed => 1 | 1 << FAILED,
-            Count::Slow => 1 | 1 << SLOW,
+        let counter = match count {
+            Count::Good => &bucket.good,
+            Count::Failed => &bucket.failed,
+            Count::Slow => &bucket.slow,
         };
-        bucket.counts.fetch_add(one, Ordering::AcqRel);
+        counter.fetch_add(1, Ordering::AcqRel);
     }
 
     /// All that are not too old.
@@ -79,10 +79,13 @@ impl Window {
         let mut sum = Counts::default();
         for bucket in &self.buckets {
             if (first..=last).contains(&bucket.tag.load(Ordering::Acquire)) {
-                let counts = bucket.counts.load(Ordering::Acquire);
-                sum.calls += counts & ((1 << FAILED) - 1);
-                sum.failed += counts >> FAILED & ((1 << (SLOW - FAILED)) - 1);
-                sum.slow += counts >> SLOW;
+                // In the other order than they are emptied.
+                let good = bucket.good.load(Ordering::Acquire);
+                let slow = bucket.slow.load(Ordering::Acquire);
+                let failed = bucket.failed.load(Ordering::Acquire);
+                sum.calls += good + slow + failed;
+                sum.slow += slow;
+                sum.failed += failed;
             }
         }
         sum

@@ -1,5 +1,6 @@
 //! The mistakes of other breakers, one by one.
 
+use super::super::window::{Count, Counts, Window};
 use super::*;
 
 use BreakerState::{Closed, HalfOpen, Open as Opened};
@@ -116,6 +117,18 @@ async fn what_is_older_than_the_window_does_not_count() {
         fail(&breaker, 10);
         assert_eq!(breaker.state(), expected, "ten failures, and ten more after {age:?}");
     }
+}
+
+/// A bucket of a window of a day has hours to fill.
+#[test]
+fn no_counter_runs_over_into_another() {
+    const GOOD: u64 = 1 << 24;
+    const BAD: u64 = 1 << 20;
+    let window = Window::new(u64::MAX);
+    for (count, times) in [(Count::Good, GOOD), (Count::Failed, BAD), (Count::Slow, BAD)] {
+        (0..times).for_each(|_| window.add(count, 0));
+    }
+    assert_eq!(window.sum(0), Counts { calls: GOOD + 2 * BAD, failed: BAD, slow: BAD });
 }
 
 #[tokio::test(start_paused = true)]

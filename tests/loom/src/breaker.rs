@@ -145,3 +145,19 @@ fn a_bucket_that_begins_anew_forgets_the_old_and_at_most_one_of_the_new() {
         assert!((1..=2).contains(&calls), "{calls}");
     });
 }
+
+#[test]
+fn a_bucket_that_begins_anew_shows_no_failure_without_the_good_calls_beside_it() {
+    loom::model(|| {
+        let window = Arc::new(Window::new(10 * SECOND));
+        window.add(Count::Good, 0);
+        window.add(Count::Failed, 0);
+        let later = 10 * SECOND;
+        let other = Arc::clone(&window);
+        let thread = thread::spawn(move || other.add(Count::Good, later));
+        let sum = window.sum(later);
+        assert!(sum.failed == 0 || sum.calls >= 2, "{sum:?}");
+        thread.join().unwrap();
+        assert_eq!(window.sum(later).failed, 0);
+    });
+}
