@@ -92,7 +92,7 @@ fn caches(runtime: &Runtime) {
     let group = Group::new("all").expect("a good group");
     let key = store.key("flag", &group, "dark-mode").expect("a good key");
     let put = store.put(&key, &Flag(7)).expect("it encodes");
-    assert!(runtime.block_on(store.write(put)).expect("it is written").is_applied());
+    assert!(runtime.block_on(store.write(&put)).expect("it is written").is_applied());
     let reads = Reads::within(HOUR);
     let read = || store.get_as::<Flag>(black_box(&key), reads);
     assert!(runtime.block_on(read()).expect("it is there").is_some());
