@@ -92,12 +92,9 @@ async fn news_that_come_between_a_question_and_its_answer_are_not_lost() {
     for news in 0..3 {
         world.put(&key, "old").await;
         world.store.hold();
-        let (near, asked) = (Arc::clone(&world.near), key.clone());
-        let slow = tokio::spawn(async move { near.read(&[asked], WITHIN, None).await });
+        let slow = world.begin_read(&key);
         tokio::task::yield_now().await;
-        while world.store.reads() == 0 {
-            tokio::task::yield_now().await;
-        }
+        world.until_asked(1).await;
         world.put(&key, "new").await;
         match news {
             0 => world.feed().changed(&key),
@@ -116,22 +113,15 @@ async fn whoever_comes_after_news_does_not_get_an_answer_from_before_them() {
     let (world, key) = (World::new(NearConfig::default()), key("g", "k"));
     world.put(&key, "old").await;
     world.store.hold();
-    let read = || {
-        let (near, key) = (Arc::clone(&world.near), key.clone());
-        tokio::spawn(async move { value(&near.read(&[key], WITHIN, None).await.unwrap()) })
-    };
+    let read = || world.begin_read(&key);
     let early = read();
-    while world.store.reads() < 1 {
-        tokio::task::yield_now().await;
-    }
+    world.until_asked(1).await;
     world.put(&key, "new").await;
     world.feed().changed(&key);
     let late = read();
-    while world.store.reads() < 2 {
-        tokio::task::yield_now().await;
-    }
+    world.until_asked(2).await;
     world.store.answers.add_permits(2);
-    assert_eq!((early.await.unwrap(), late.await.unwrap()), (text("old"), text("new")));
+    assert_eq!((joined(early).await, joined(late).await), (text("old"), text("new")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -162,22 +152,17 @@ async fn an_answer_from_before_what_was_seen_past_the_cache_is_neither_kept_nor_
         let (world, key) = (World::new(NearConfig::default()), key("g", "k"));
         world.put(&key, "old").await;
         world.store.hold();
-        let read = || {
-            let (near, key) = (Arc::clone(&world.near), key.clone());
-            tokio::spawn(async move { value(&near.read(&[key], WITHIN, None).await.unwrap()) })
-        };
+        let read = || world.begin_read(&key);
         let early = read();
-        while world.store.reads() < 1 {
-            tokio::task::yield_now().await;
-        }
+        world.until_asked(1).await;
         world.put(&key, "new").await;
         assert_eq!(world.past(&key).await, text("new"));
         let late = joins.then(read);
         tokio::task::yield_now().await;
         world.store.answers.add_permits(3);
-        assert_eq!(early.await.unwrap(), text("old"));
+        assert_eq!(joined(early).await, text("old"));
         if let Some(late) = late {
-            assert_eq!(late.await.unwrap(), text("new"), "joined");
+            assert_eq!(joined(late).await, text("new"), "joined");
         }
         assert_eq!(world.seen(&key, WITHIN).await.0, text("new"), "kept");
     }

@@ -7,18 +7,13 @@ async fn a_thousand_that_miss_at_once_ask_once() {
     let (world, key) = (World::new(NearConfig::default()), key("g", "k"));
     world.put(&key, "v").await;
     world.store.hold();
-    let readers: Vec<_> = (0..1_000)
-        .map(|_| {
-            let (near, key) = (Arc::clone(&world.near), key.clone());
-            tokio::spawn(async move { value(&near.read(&[key], WITHIN, None).await.unwrap()) })
-        })
-        .collect();
+    let readers: Vec<_> = (0..1_000).map(|_| world.begin_read(&key)).collect();
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }
     world.store.answers.add_permits(1);
     for reader in readers {
-        assert_eq!(reader.await.unwrap(), text("v"));
+        assert_eq!(joined(reader).await, text("v"));
     }
     assert_eq!(world.store.reads(), 1);
 }
@@ -28,21 +23,16 @@ async fn who_joins_late_is_told_how_long_ago_it_was_asked_for() {
     let (world, key) = (World::new(NearConfig::default()), key("g", "k"));
     world.put(&key, "v").await;
     world.store.hold();
-    let read = || {
-        let (near, key) = (Arc::clone(&world.near), key.clone());
-        tokio::spawn(async move { near.read(&[key], WITHIN, None).await.unwrap().freshness })
-    };
+    let read = || world.begin_read(&key);
     let early = read();
-    while world.store.reads() == 0 {
-        tokio::task::yield_now().await;
-    }
+    world.until_asked(1).await;
     advance(SECOND).await;
     let late = read();
     tokio::task::yield_now().await;
     advance(SECOND).await;
     world.store.answers.add_permits(1);
-    assert_eq!(early.await.unwrap(), Freshness::Fresh);
-    assert_eq!(late.await.unwrap(), Freshness::Cached { age: SECOND });
+    assert_eq!(early.await.unwrap().unwrap().freshness, Freshness::Fresh);
+    assert_eq!(late.await.unwrap().unwrap().freshness, Freshness::Cached { age: SECOND });
     assert_eq!(world.store.reads(), 1);
 }
 
@@ -51,18 +41,12 @@ async fn who_leaves_takes_the_answer_from_nobody() {
     let (world, key) = (World::new(NearConfig::default()), key("g", "k"));
     world.put(&key, "v").await;
     world.store.hold();
-    let read = || {
-        let (near, key) = (Arc::clone(&world.near), key.clone());
-        tokio::spawn(async move { near.read(&[key], WITHIN, None).await.map(|hit| value(&hit)) })
-    };
-    let (first, second) = (read(), read());
-    while world.store.reads() == 0 {
-        tokio::task::yield_now().await;
-    }
+    let (first, second) = (world.begin_read(&key), world.begin_read(&key));
+    world.until_asked(1).await;
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
     world.store.answers.add_permits(1);
-    assert_eq!(second.await.unwrap().unwrap(), text("v"));
+    assert_eq!(joined(second).await, text("v"));
     assert_eq!(world.store.reads(), 1);
 }
 
@@ -86,20 +70,15 @@ async fn an_error_reaches_all_who_wait_and_the_next_one_asks_again() {
 async fn too_many_different_questions_are_turned_away() {
     let world = World::new(NearConfig { flights_max: 2, ..NearConfig::default() });
     world.store.hold();
-    let read = |name: &str| {
-        let (near, key) = (Arc::clone(&world.near), key(name, "k"));
-        tokio::spawn(async move { near.read(&[key], WITHIN, None).await.map(|hit| value(&hit)) })
-    };
+    let read = |name: &str| world.begin_read(&key(name, "k"));
     let under_way = [read("1"), read("2")];
-    while world.store.reads() < 2 {
-        tokio::task::yield_now().await;
-    }
+    world.until_asked(2).await;
     assert_eq!(read("3").await.unwrap().unwrap_err().kind(), ErrorKind::Busy);
     world.store.answers.add_permits(100);
     for flight in under_way {
-        assert_eq!(flight.await.unwrap().unwrap(), None);
+        assert_eq!(joined(flight).await, None);
     }
-    assert_eq!(read("3").await.unwrap().unwrap(), None);
+    assert_eq!(joined(read("3")).await, None);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use steadfast_memory::{MemoryBackend, MemoryConfig};
+use tokio::task::JoinHandle;
 use tokio::time::advance;
 
 use super::super::guard::GuardConfig;
@@ -64,6 +65,18 @@ impl World {
         self.near.read(std::slice::from_ref(key), demand, None).await.unwrap()
     }
 
+    /// A read that goes on by itself.
+    fn begin_read(&self, key: &Key) -> JoinHandle<Result<Hit>> {
+        let (near, key) = (Arc::clone(&self.near), key.clone());
+        tokio::spawn(async move { near.read(&[key], WITHIN, None).await })
+    }
+
+    async fn until_asked(&self, times: usize) {
+        while self.store.reads() < times {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// What a read gives, and whether the store was asked for it.
     async fn seen(&self, key: &Key, demand: Demand) -> (Option<String>, bool) {
         let before = self.store.reads();
@@ -78,6 +91,11 @@ impl World {
 
 fn key(group: &str, name: &str) -> Key {
     Key::new(&Namespace::new("test").unwrap(), &Group::new(group).unwrap(), name).unwrap()
+}
+
+/// What a read that went on by itself gives.
+async fn joined(read: JoinHandle<Result<Hit>>) -> Option<String> {
+    value(&read.await.unwrap().unwrap())
 }
 
 fn value(hit: &Hit) -> Option<String> {
