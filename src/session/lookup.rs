@@ -119,12 +119,9 @@ impl<T: State> Sessions<T> {
         mut looked: Looked,
         signed_in: bool,
     ) -> Result<Looked> {
-        if looked.freshness == Freshness::Fresh {
-            if self.replay(journal, &looked.key).await.is_ok() {
-                return self.look(looked.key, signed_in, Reads::default()).await;
-            }
-            let (age, reason) = (Duration::ZERO, StaleReason::Outage);
-            looked.freshness = Freshness::Stale { age, reason };
+        let is_fresh = looked.freshness == Freshness::Fresh;
+        if is_fresh && self.replay(journal, &looked.key).await.is_ok() {
+            return self.look(looked.key, signed_in, Reads::default()).await;
         }
         if let Ok(Some(more)) = journal.get(&looked.key).await {
             queued = more;
@@ -134,6 +131,10 @@ impl<T: State> Sessions<T> {
         };
         if !queued.stored.goes_on_from(now) {
             return Ok(looked);
+        }
+        if is_fresh {
+            let (age, reason) = (Duration::ZERO, StaleReason::Outage);
+            looked.freshness = Freshness::Stale { age, reason };
         }
         entry.value = queued.stored.value.clone();
         let generation = now.head.owner.as_ref().map(|owner| owner.generation);

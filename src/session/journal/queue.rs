@@ -43,52 +43,48 @@ impl<R> Saved<R> {
 }
 
 impl<T: State> Sessions<T> {
-    /// As [`update`](Sessions::update); while the store is out, the change is made on the session
-    /// as this process saw it last, and waits in the
+    /// As [`update`](Sessions::update); while the store is out, or takes no writes, the change is
+    /// made on the session as this process saw it last, and waits in the
     /// [journal](crate::session::SessionsBuilder::journal). From then on this process gives the
     /// session so, stale as it is.
     ///
     /// For what may come to nothing if somebody else changes the session meanwhile, such as
     /// preferences or a counter; not for what must not be done twice.
     ///
-    /// It may take as long as two calls: the store is asked for the change within one deadline, and
-    /// all else has another.
+    /// All that the store is asked has one deadline, as in any call; once it is over, the change is
+    /// made on what this process has.
     ///
     /// # Errors
     ///
     /// As [`update`](Sessions::update): an outage, too, if this process has not seen the session
-    /// for longer than its [reads](crate::session::SessionsBuilder::reads) allow. It is ambiguous
-    /// if the change may be made already, and the store is back: look at the session then.
-    /// [`ErrorKind::Full`] if the journal is; [`ErrorKind::Invalid`] without one.
+    /// for longer than its [reads](crate::session::SessionsBuilder::reads) allow, or if somebody
+    /// else has changed it since what waits already. It is ambiguous if the change may be made
+    /// already, and the store is back: look at the session then. [`ErrorKind::Full`] if the journal
+    /// is; [`ErrorKind::Invalid`] without one.
     pub async fn update_or_queue<R>(
         &self,
         id: &SessionId,
-        mut change: impl FnMut(&mut T) -> R,
+        change: impl FnMut(&mut T) -> R,
     ) -> Result<Saved<R>, SessionError> {
         let Some(journal) = &self.journal else {
             let detail = "these sessions have no journal; give them one, or use update";
             return Err(Error::new(ErrorKind::Invalid, detail).into());
         };
-        // One for all attempts: if the store made the first one after all, that is seen later.
-        let mark = crate::random::number()?;
-        match self.try_now(id, mark, &mut change).await? {
-            Ok(changed) => Ok(Saved::Stored(changed)),
-            Err(outage) => {
-                let again = self.queue_or_try_again(journal, id, mark, outage, change);
-                self.store.one_call(again).await
-            }
-        }
+        self.store.one_call(self.make_or_queue(journal, id, change)).await
     }
 
-    /// After an outage.
-    async fn queue_or_try_again<R>(
+    async fn make_or_queue<R>(
         &self,
         journal: &Arc<Waiting>,
         id: &SessionId,
-        mark: u64,
-        mut error: Error,
         mut change: impl FnMut(&mut T) -> R,
     ) -> Result<Saved<R>, SessionError> {
+        // One for all attempts: if the store made the first one after all, that is seen later.
+        let mark = crate::random::number()?;
+        let mut error = match self.try_now(id, mark, &mut change).await? {
+            Ok(changed) => return Ok(Saved::Stored(changed)),
+            Err(outage) => outage,
+        };
         let mut may_try_again = true;
         for _attempt in 0..ATTEMPTS_MAX {
             let current = match self.current_as(id, self.reads).await {

@@ -148,7 +148,13 @@ impl Waiting {
     }
 
     async fn put_and_note(&self, key: Key, len: usize, put: &Write) -> Result<bool> {
-        let (version, len, is_made) = match self.config.backend.write(put).await? {
+        let written = self.config.backend.write(put).await;
+        if written.is_err() {
+            // It may be kept all the same: whoever looks finds out.
+            self.known().await?.add(key.clone(), Version::MIN, len);
+            self.more.notify_one();
+        }
+        let (version, len, is_made) = match written? {
             Written::Applied { version: Some(version) } => (version, len, true),
             // Nobody may have noted it: a put that was cut off is made all the same.
             Written::Refused { current: Some(entry) } => (entry.version, entry.value.len(), false),
