@@ -54,7 +54,7 @@ pub(super) fn after(world: &World, done: &Done, now_us: u64) -> Vec<World> {
             let (expected, after) = attempt(done.alone && !done.struck);
             let judge = Judge { call: &done.call, struck: done.struck, now_us, world: after };
             let mut worlds: Vec<_> = judge.accepts(&expected, told).into_iter().collect();
-            if done.struck && matches!(told, Told::Ended(Ended::Missing | Ended::Revoked)) {
+            if done.struck && tells_of_the_end(&done.call.verb, told) {
                 worlds.extend(doomed(world, &done.call, now_us, attempt(false).1));
             }
             worlds
@@ -79,6 +79,16 @@ fn listed_alone(world: &World, call: &Call, now_us: u64) -> Option<World> {
     let life = world.life(life);
     (life.born_us, life.end_us) = (born_us, end_us);
     Some(world)
+}
+
+/// Whether that is what a call is told whose session was over when it looked again. Who had given
+/// it a new id finds the mark of that.
+fn tells_of_the_end(verb: &Verb, told: &Told) -> bool {
+    match told {
+        Told::Ended(Ended::Missing | Ended::Revoked) => true,
+        Told::Ended(Ended::RotatedOut) => matches!(verb, Verb::Rotate(_) | Verb::Elevate),
+        _ => false,
+    }
 }
 
 /// The call was made, its reply was lost, and when it looked again the session was over.

@@ -147,3 +147,18 @@ fn a_renewal_that_was_overtaken_before_it_was_told_does_not_give_a_dead_id() {
         Step::Together { runs, picks },
     ]);
 }
+
+/// The step-up was made, its reply was lost, and before it was repeated, the session was ended on
+/// another device: under the old id stood the mark of the step-up, and the model did not know it.
+#[test]
+fn a_step_up_that_a_log_out_overtook_before_it_was_told_may_find_its_own_mark() {
+    let fates = vec![Fate::Fine, Fate::ReplyLost];
+    let runs = vec![run(Verb::DestroyDevice), Run { fates, ..run(Verb::Rotate(false)) }];
+    let picks = vec![31, 127];
+    assert_explained(&[
+        alone(Verb::SignIn),
+        alone(Verb::Rotate(false)),
+        alone(Verb::Devices),
+        Step::Together { runs, picks },
+    ]);
+}
