@@ -1,7 +1,7 @@
 //! One server, as its callers see it: a few connections, and what is said while there is none.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use redis::{Pipeline, Value};
 use steadfast_backend::ErrorKind;
@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) status: watch::Sender<Status>,
     /// Wakes the supervisor.
     pub(crate) broken: Notify,
+    /// Missing connections are being made, one after the other.
+    pub(crate) is_filling: AtomicBool,
     pub(crate) links: AtomicUsize,
     /// The log tells of the outage already.
     pub(crate) told_down: AtomicBool,
@@ -65,6 +67,7 @@ impl Endpoint {
             clock: ServerClock::new(),
             status: watch::Sender::new(Status::Dialling),
             broken: Notify::new(),
+            is_filling: AtomicBool::new(true),
             links: AtomicUsize::new(0),
             told_down: AtomicBool::new(false),
         });
@@ -185,13 +188,26 @@ impl Shared {
     }
 
     /// Of the lanes for this traffic that are up the one with the fewest bytes under way, or else
-    /// any; but a wait for replicas would hold up whoever is behind it.
+    /// any that it may share.
     fn best(&self, traffic: Traffic) -> Option<(&Lane, Link)> {
+        // Before the lanes: what is installed after this look is found by the next one.
+        let may_share = self.may_share(traffic);
         let up = |lane: &&Lane| lane.is_up();
         let suited = self.lanes.iter().filter(|lane| lane.traffic == traffic).filter(up);
-        let any = || self.lanes.iter().find(up).filter(|_| traffic != Traffic::Acknowledged);
+        let any = || self.lanes.iter().find(up).filter(|_| may_share);
         let lane = suited.min_by_key(|lane| lane.bytes_under_way()).or_else(any)?;
         Some((lane, lane.link()?))
+    }
+
+    /// Whether this traffic may use the lane of another kind while its own is down. A wait for
+    /// replicas would hold up whoever is behind it, and so would a large value, which waits for a
+    /// lane of its own as long as that is being connected.
+    fn may_share(&self, traffic: Traffic) -> bool {
+        match traffic {
+            Traffic::Small => true,
+            Traffic::Bulk => !self.is_filling.load(Ordering::SeqCst),
+            Traffic::Acknowledged => false,
+        }
     }
 
     /// Draws the consequences of an answer for the connection.

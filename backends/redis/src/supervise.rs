@@ -35,7 +35,11 @@ async fn keep_dialling(shared: &Shared) {
         if !shared.lanes.iter().any(|lane| !lane.is_up()) {
             shared.broken.notified().await;
         } else if pace.is_due() {
+            shared.is_filling.store(true, Ordering::SeqCst);
             shared.dial_missing(&mut pace).await;
+            shared.is_filling.store(false, Ordering::SeqCst);
+            // Who waited for a lane that did not come up takes another one.
+            shared.status.send_modify(|_same| {});
         } else {
             shared.is_lost_now();
             tokio::select! {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use steadfast_backend::{Backend, ErrorKind, Group, Key, Namespace, Write, Written};
+use steadfast_backend::{Backend, ErrorKind, Group, Key, Namespace, Write};
 use steadfast_conformance::proxy::FaultProxy;
 use steadfast_conformance::servers::RedisServer;
+use steadfast_redis::{Address, RedisBackend, RedisConfig, Servers};
 
 use crate::load::{Loss, under_load};
 use crate::{TIMEOUT, connect_to};
@@ -95,7 +96,7 @@ async fn a_write_whose_answer_was_lost_is_ambiguous_and_made() {
 
 /// The value, as soon as there is a link again.
 async fn again(backend: &dyn Backend, key: &Key) -> Option<Vec<u8>> {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     loop {
         match backend.get(key).await {
             Ok(entry) => return entry.map(|entry| entry.value.to_vec()),
@@ -140,62 +141,70 @@ async fn one_dialler_knocks_however_many_callers_wait() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_value_stalls_no_small_read() {
     let (_server, proxy) = proxied().await;
-    let mut config = steadfast_redis::RedisConfig::new(steadfast_redis::Servers::Single(
-        steadfast_redis::Address::tcp("127.0.0.1", proxy.addr().port()),
-    ));
-    config.timeout = Duration::from_secs(30);
-    let backend = steadfast_redis::RedisBackend::connect(config).await.unwrap();
-    let (large, small) = (key("large"), key("small"));
-    let written = backend.write(&Write::put(small.clone(), "s")).await.unwrap();
-    assert!(matches!(written, Written::Applied { .. }));
+    let backend = connect_patiently(&proxy).await;
+    let written = backend.write(&Write::put(key("small"), "s")).await.unwrap();
+    assert!(written.is_applied());
     // Every chunk of bytes takes its time, on each connection for itself.
     proxy.slow_by(Duration::from_millis(20));
-    let five_megabytes = vec![b'x'; 5 << 20];
-    let put = Write::put(large.clone(), five_megabytes);
-    let mut put = std::pin::pin!(backend.write(&put));
-    let mut reads = 0;
-    loop {
-        tokio::select! {
-            biased;
-            written = &mut put => {
-                assert!(written.unwrap().is_applied());
-                break;
-            }
-            entry = backend.get(&small) => {
-                assert!(entry.unwrap().is_some());
-                reads += 1;
-            }
-        }
-    }
+    large_beside_small(&backend).await;
+}
+
+/// Connections come up one after the other: the first call finds the first of them alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_value_stalls_no_small_read_while_connections_come_up() {
+    let (_server, proxy) = proxied().await;
+    let backend = connect_patiently(&proxy).await;
+    let written = backend.write(&Write::put(key("small"), "s")).await.unwrap();
+    assert!(written.is_applied());
+    proxy.cut();
+    proxy.slow_by(Duration::from_millis(20));
+    assert_eq!(again(&backend, &key("small")).await.as_deref(), Some(&b"s"[..]));
+    large_beside_small(&backend).await;
+}
+
+async fn connect_patiently(proxy: &FaultProxy) -> RedisBackend {
+    let address = Address::tcp("127.0.0.1", proxy.addr().port());
+    let mut config = RedisConfig::new(Servers::Single(address));
+    (config.timeout, config.connect_timeout) = (Duration::from_secs(30), Duration::from_secs(30));
+    RedisBackend::connect(config).await.unwrap()
+}
+
+/// Writes five megabytes and reads them, with small reads beside each.
+async fn large_beside_small(backend: &RedisBackend) {
+    const LEN: usize = 5 << 20;
+    let (large, small) = (key("large"), key("small"));
+    let put = Write::put(large.clone(), vec![b'x'; LEN]);
+    let (written, reads) = beside(backend, &small, backend.write(&put)).await;
+    assert!(written.unwrap().is_applied());
     assert!(reads >= 5, "{reads} small reads went through beside the large write");
-    let get = backend.get(&large);
-    let mut get = std::pin::pin!(get);
+    let (found, reads) = beside(backend, &small, backend.get(&large)).await;
+    assert_eq!(found.unwrap().unwrap().value.len(), LEN);
+    assert!(reads >= 5, "{reads} small reads went through beside the large one");
+}
+
+/// What the call comes to, and how many small reads were answered meanwhile.
+async fn beside<T>(backend: &RedisBackend, small: &Key, call: impl Future<Output = T>) -> (T, u32) {
+    let mut call = std::pin::pin!(call);
     let mut reads = 0;
     loop {
         tokio::select! {
             biased;
-            entry = &mut get => {
-                assert_eq!(entry.unwrap().unwrap().value.len(), 5 << 20);
-                break;
-            }
-            entry = backend.get(&small) => {
+            done = &mut call => return (done, reads),
+            entry = backend.get(small) => {
                 assert!(entry.unwrap().is_some());
                 reads += 1;
             }
         }
     }
-    assert!(reads >= 5, "{reads} small reads went through beside the large one");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_requests_are_busy_and_not_sent() {
     let (_server, proxy) = proxied().await;
-    let mut config = steadfast_redis::RedisConfig::new(steadfast_redis::Servers::Single(
-        steadfast_redis::Address::tcp("127.0.0.1", proxy.addr().port()),
-    ));
+    let address = Address::tcp("127.0.0.1", proxy.addr().port());
+    let mut config = RedisConfig::new(Servers::Single(address));
     (config.timeout, config.lanes, config.queue_len_max) = (TIMEOUT, 1, 8);
-    let backend =
-        std::sync::Arc::new(steadfast_redis::RedisBackend::connect(config).await.unwrap());
+    let backend = std::sync::Arc::new(RedisBackend::connect(config).await.unwrap());
     proxy.stall();
     let calls: Vec<_> = (0..16)
         .map(|number| {
