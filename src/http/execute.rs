@@ -5,9 +5,10 @@ use poem::http::StatusCode;
 use poem::{Endpoint, IntoResponse, Request, Response};
 use tracing::error;
 
-use crate::Idempotency;
-use crate::backend::{Entry, Write};
+use crate::backend::{Condition, Entry, Key, Write};
 use crate::idempotency::{self, Claim, CompletedWith, Ending, Reason, Settled, detached, give_up};
+use crate::store::{UPDATE_ATTEMPTS_MAX, contended};
+use crate::{Idempotency, State, Store};
 
 use super::stored::{Keeping, Rest};
 use super::{Problem, StoredResponse, unknown};
@@ -67,6 +68,56 @@ impl Execution {
             CompletedWith::Fenced { winner: None } => return Err(unknown::taken_over()),
             CompletedWith::Refused { index, current } => Responded::Refused { index, current },
         })
+    }
+
+    /// Changes a record by a closure, as [`Store::update`] does, and keeps the response that the
+    /// closure makes in the same transaction: the change counts once, without a mark in the record.
+    /// The record then lives until it is removed. If the closure changes nothing, its response is
+    /// returned and not yet kept. All keys must be as for
+    /// [`complete_with`](Execution::complete_with).
+    ///
+    /// A backend without transactions makes the change first, and the response is kept after the
+    /// handler. A second run may come in between, so there the closure must find its own change:
+    /// store the [`effect_id`](idempotency::Execution::effect_id) with it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::update`] and [`complete_with`](Execution::complete_with).
+    pub async fn complete_with_update<T: State>(
+        &self,
+        store: &Store,
+        key: &Key,
+        change: impl FnMut(&mut Option<T>) -> Response,
+    ) -> Result<Response, Problem> {
+        if !store.transacts() {
+            return Ok(store.update(key, None, change).await?.output);
+        }
+        store.one_call(self.commit_update(store, key, change)).await
+    }
+
+    async fn commit_update<T: State>(
+        &self,
+        store: &Store,
+        key: &Key,
+        mut change: impl FnMut(&mut Option<T>) -> Response,
+    ) -> Result<Response, Problem> {
+        let (mut turn, mut current) = (None, store.entry(key).await?);
+        for _attempt in 0..UPDATE_ATTEMPTS_MAX {
+            let (write, response) = store.plan(key, None, current.as_ref(), &mut change)?;
+            let Some(write) = write else { return Ok(response) };
+            let version = current.as_ref().map(|entry| entry.version);
+            let only_if = version.map_or(Condition::Absent, Condition::VersionIs);
+            match self.complete_with(response, vec![write.only_if(only_if)]).await? {
+                Responded::Response(response) => return Ok(response),
+                Responded::Refused { current: winner, .. } => current = winner,
+            }
+            store.count_lost_race();
+            if turn.is_none() {
+                turn = Some(store.turn(key).await?);
+                current = store.entry(key).await?;
+            }
+        }
+        Err(contended(UPDATE_ATTEMPTS_MAX).into())
     }
 }
 

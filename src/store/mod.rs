@@ -32,4 +32,4 @@ pub(crate) use record::{Carried, Head, Opened};
 #[cfg(feature = "encrypt")]
 pub use seal::SealingKeys;
 pub use update::Updated;
-pub(crate) use update::{Fate, contended};
+pub(crate) use update::{Fate, UPDATE_ATTEMPTS_MAX, contended};

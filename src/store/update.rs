@@ -62,7 +62,7 @@ impl Store {
     }
 
     /// Runs the closure on a decoded entry: the write that it comes to, if any, and its output.
-    fn plan<T: State, R>(
+    pub(crate) fn plan<T: State, R>(
         &self,
         key: &Key,
         ttl: Option<Ttl>,
@@ -112,7 +112,7 @@ impl Store {
                 Written::Applied { version } => return Ok(Updated { output, version }),
                 Written::Refused { current: winner } => current = winner,
             }
-            self.0.guard.meters.conflict();
+            self.count_lost_race();
             if turn.is_none() {
                 turn = Some(self.turn(key).await?);
                 current = self.entry(key).await?;
@@ -176,6 +176,10 @@ impl Store {
     /// tell its own mark, and there is enough left to pay for it.
     pub(super) fn may_settle(&self, key: &Key, error: &Error) -> bool {
         self.0.guard.may_settle(key, error)
+    }
+
+    pub(crate) fn count_lost_race(&self) {
+        self.0.guard.meters.conflict();
     }
 
     /// Waits until it is this caller's turn, among those of this process that lost a race for the

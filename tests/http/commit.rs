@@ -159,3 +159,56 @@ async fn a_committed_answer_that_is_too_large_to_be_kept_is_delivered_once() {
     assert_eq!((retry.status().as_u16(), is_replay(&retry)), (410, true));
     assert_eq!(balance(&store).await, 10);
 }
+
+/// Adds ten, and says how it went by the status: 409 for a balance of 30, which stays.
+#[handler]
+async fn pay_in_by_closure(
+    Data(store): Data<&Store>,
+    Data(execution): Data<&Execution>,
+) -> poem::Result<Response> {
+    let change = |balance: &mut Option<Balance>| {
+        let Balance(euros) = balance.get_or_insert_default();
+        if *euros == 30 {
+            return StatusCode::CONFLICT.into_response();
+        }
+        *euros += 10;
+        (StatusCode::CREATED, euros.to_string()).into_response()
+    };
+    Ok(execution.complete_with_update(store, &account(store), change).await?)
+}
+
+#[tokio::test]
+async fn an_update_and_its_answer_take_one_trip_and_what_changes_nothing_keeps_no_answer() {
+    let (faulty, store, _clock) = store();
+    let once = Idempotent::new(idempotency(&store, OnLapse::TakeOver));
+    let app = pay_in_by_closure.with(once).data(store.clone());
+    for (key, euros) in [("a", "10"), ("b", "20"), ("c", "30")] {
+        let first = call(&app, keyed(key).finish()).await;
+        assert_eq!((first.status().as_u16(), faulty.trips()), (201, 3));
+        assert_eq!(text(first).await, euros);
+    }
+    let refused = call(&app, keyed("d").finish()).await;
+    assert_eq!((refused.status().as_u16(), is_replay(&refused)), (409, false));
+    let write = store.put(&account(&store), &Balance(40)).unwrap();
+    assert!(store.write(&write).await.unwrap().is_applied());
+    assert_eq!(text(call(&app, keyed("d").finish()).await).await, "50", "its key was free");
+    assert!(is_replay(&call(&app, keyed("a").finish()).await));
+}
+
+/// Each lost race is planned again on what won, and those of one process take turns.
+#[tokio::test]
+async fn three_hundred_updates_at_once_all_count_with_their_answers() {
+    let (_faulty, store, _clock) = store();
+    let once = Idempotent::new(idempotency(&store, OnLapse::TakeOver));
+    let app = Arc::new(pay_in_by_closure.with(once).data(store.clone()));
+    let write = store.put(&account(&store), &Balance(40)).unwrap();
+    assert!(store.write(&write).await.unwrap().is_applied());
+    let calls = (0..300).map(|n| {
+        let app = app.clone();
+        tokio::spawn(async move { call(&*app, keyed(&format!("k{n}")).finish()).await.status() })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        assert_eq!(call.await.unwrap(), StatusCode::CREATED);
+    }
+    assert_eq!(balance(&store).await, 40 + 300 * 10);
+}
