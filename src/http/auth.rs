@@ -6,7 +6,7 @@ use crate::session::SessionId;
 use crate::token::{CheckError, Revocations, Verified};
 use crate::{Principal, Tokens};
 
-use super::{Problem, SessionCookie};
+use super::{Problem, SameOrigin, SessionCookie};
 
 /// Takes `Authorization: Bearer TOKEN` and leaves the token's session id and principal in the
 /// request, and all that the token says as [`Verified`]: read scopes and the like from its
@@ -17,6 +17,7 @@ use super::{Problem, SessionCookie};
 pub struct BearerAuth {
     tokens: Tokens,
     revocations: Option<Revocations>,
+    cookie: Option<(SessionCookie, SameOrigin)>,
 }
 
 /// What a token leaves in the request.
@@ -25,7 +26,7 @@ type Identity = (SessionId, Principal, Verified);
 impl BearerAuth {
     /// Takes these tokens.
     pub fn new(tokens: Tokens) -> Self {
-        Self { tokens, revocations: None }
+        Self { tokens, revocations: None, cookie: None }
     }
 
     /// Asks for each token whether it was revoked. While the store does not answer, requests meet
@@ -34,6 +35,39 @@ impl BearerAuth {
     pub fn revocations(mut self, revocations: Revocations) -> Self {
         self.revocations = Some(revocations);
         self
+    }
+
+    /// Takes the session cookie of requests without `Authorization`. It leaves its [`SessionId`]
+    /// only: [`LiveSession`](super::LiveSession) finds out whose it is. Browsers send cookies
+    /// unasked, so unsafe requests with one are checked for another site's: 403.
+    ///
+    /// ```
+    /// # use steadfast::http::{BearerAuth, SameOrigin, SessionCookie};
+    /// # use steadfast::token::{Key, Tokens};
+    /// # let tokens = Tokens::builder("shop", Key::hs256(&[7; 32])?).any_audience().build()?;
+    /// let auth = BearerAuth::new(tokens).or_cookie(SessionCookie::new(), SameOrigin::new());
+    /// # Ok::<(), steadfast::Error>(())
+    /// ```
+    #[must_use]
+    pub fn or_cookie(mut self, cookie: SessionCookie, same_origin: SameOrigin) -> Self {
+        self.cookie = Some((cookie, same_origin));
+        self
+    }
+
+    async fn admit(&self, request: &mut Request) -> Result<(), Problem> {
+        if let Some((cookie, same_origin)) = &self.cookie
+            && !request.headers().contains_key(header::AUTHORIZATION)
+        {
+            let id = cookie.read(request.headers()).ok_or_else(Problem::unauthenticated)?;
+            same_origin.check(request.method(), request.original_uri(), request.headers())?;
+            request.extensions_mut().insert(id);
+            return Ok(());
+        }
+        let (id, principal, verified) = self.identify(request).await?;
+        request.extensions_mut().insert(id);
+        request.extensions_mut().insert(principal);
+        request.extensions_mut().insert(verified);
+        Ok(())
     }
 
     async fn identify(&self, request: &Request) -> Result<Identity, Problem> {
@@ -80,10 +114,7 @@ impl<E: Endpoint> Endpoint for BearerAuthEndpoint<E> {
     type Output = E::Output;
 
     async fn call(&self, mut request: Request) -> poem::Result<Self::Output> {
-        let (id, principal, verified) = self.auth.identify(&request).await?;
-        request.extensions_mut().insert(id);
-        request.extensions_mut().insert(principal);
-        request.extensions_mut().insert(verified);
+        self.auth.admit(&mut request).await?;
         self.inner.call(request).await
     }
 }
@@ -93,11 +124,12 @@ fn bearer(request: &Request) -> Option<&str> {
     let mut values = request.headers().get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("Bearer").then_some(token)
+    // One space or more (RFC 9110, 11.4).
+    scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim_start_matches(' '))
 }
 
 /// Takes the session cookie and leaves its session id in the request. Browsers send cookies
-/// unasked: protect mutations against forged requests besides.
+/// unasked: put [`SameOrigin`] before it, or protect mutations in another way.
 #[derive(Clone, Debug, Default)]
 pub struct CookieAuth(pub SessionCookie);
 

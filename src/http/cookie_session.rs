@@ -24,7 +24,7 @@ use super::{Problem, SessionCookie, mark_stale};
 ///
 /// An answer that depends on the session says `Vary: Cookie`, and one with a cookie of ours says
 /// that it is private, unless it has a `Cache-Control` of its own. Browsers send cookies unasked:
-/// protect mutations against forged requests besides.
+/// put [`SameOrigin`](super::SameOrigin) before it, or protect mutations in another way.
 ///
 /// A handler behind [`Idempotent`](super::Idempotent) must not rely on changes that wait: they are
 /// made after its answer is kept, so if the client goes away or the commit fails they are lost, and

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use poem::http::{HeaderName, HeaderValue, Method, StatusCode};
+use poem::http::{HeaderName, HeaderValue, StatusCode};
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
 use tracing::warn;
 
@@ -15,6 +15,7 @@ use super::body::take_in;
 use super::execute::execute;
 use super::fingerprint::fingerprint;
 use super::key::idempotency_key;
+use super::origin::is_safe;
 use super::stored::Keeping;
 use super::{Problem, StoredResponse, unknown};
 
@@ -25,7 +26,7 @@ use super::{Problem, StoredResponse, unknown};
 /// means the same method, path, query and body, where JSON without fractions may differ in white
 /// space and in the order of members. The handler runs apart from the connection: if the client
 /// goes away it runs on, and the retry gets its answer. The lease is renewed while it runs.
-/// Requests that are safe (GET, HEAD, OPTIONS, TRACE) pass as they are.
+/// Requests that are safe (GET, HEAD, OPTIONS, QUERY, TRACE) pass as they are.
 ///
 /// | situation | answer |
 /// | --- | --- |
@@ -72,11 +73,12 @@ impl Idempotent {
         Self { idempotency, keys, keeping, request_len_max: 1 << 20, age: None, fails_open: false }
     }
 
-    /// Keys that belong to a session besides: for what is done to the session itself. With a key
-    /// that another session of the principal has used, the handler runs. A session that has got a
-    /// new id meanwhile counts as another one. Needs a [`SessionId`] in the request, which
+    /// Keys that belong to a session: for what is done to the session itself. With a key that
+    /// another session of the principal has used, the handler runs. A session that has got a new id
+    /// meanwhile counts as another one. Needs a [`SessionId`] in the request, and no principal: the
+    /// retry of a log-out gets its answer although nobody can tell any more whose session it was.
     /// [`BearerAuth`](super::BearerAuth), [`CookieAuth`](super::CookieAuth) and
-    /// [`CookieSession`](super::CookieSession) leave.
+    /// [`CookieSession`](super::CookieSession) leave it.
     #[must_use]
     pub fn per_session(self) -> Self {
         Self { keys: Keys::Session, ..self }
@@ -169,7 +171,7 @@ impl<E: Endpoint + 'static> Endpoint for IdempotentEndpoint<E> {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
-        if [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(request.method()) {
+        if is_safe(request.method()) {
             return self.inner.call(request).await.map(IntoResponse::into_response);
         }
         let answer = self.settings.answer(request, self.inner.clone()).await?;
@@ -225,19 +227,19 @@ impl Idempotent {
     fn scope(&self, request: &Request) -> std::result::Result<Scope, Problem> {
         let route = format!("{} {}", request.method(), request.original_uri().path());
         let session = request.extensions().get::<SessionId>();
-        let route = match self.keys {
-            Keys::Anybody => return Ok(Scope::anonymous(&route)),
-            Keys::Principal => route,
-            Keys::Session => {
-                format!("{route} {}", session.ok_or_else(Problem::unauthenticated)?.digest())
-            }
-        };
         let principal = request.extensions().get::<Principal>();
-        let principal = principal.ok_or_else(|| match session {
-            Some(_) => scope_unverified(),
-            None => Problem::unauthenticated(),
-        })?;
-        Ok(Scope::of(principal, &route))
+        match (self.keys, principal, session) {
+            (Keys::Anybody, ..) => Ok(Scope::anonymous(&route)),
+            (Keys::Principal, Some(principal), _) => Ok(Scope::of(principal, &route)),
+            (Keys::Principal, None, Some(_)) => Err(scope_unverified()),
+            (Keys::Session, Some(principal), Some(id)) => {
+                Ok(Scope::of(principal, &format!("{route} {}", id.digest())))
+            }
+            (Keys::Session, None, Some(id)) => {
+                Ok(Scope::of_session(id.tag(), &id.digest(), &route))
+            }
+            (Keys::Principal | Keys::Session, _, None) => Err(Problem::unauthenticated()),
+        }
     }
 }
 

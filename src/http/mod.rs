@@ -4,11 +4,12 @@
 //!
 //! | middleware | needs | leaves in the request |
 //! | --- | --- | --- |
+//! | [`SameOrigin`] | | nothing; refuses what another site's page sends |
 //! | [`BodyLimit`] | | a body that is in memory and not too long |
 //! | [`CookieSession`] | | [`SessionHandle<T>`](crate::session::SessionHandle), and the [`SessionId`](crate::session::SessionId) that was brought, if any. No look-up before it is used |
-//! | [`BearerAuth`] or [`CookieAuth`] | | [`SessionId`](crate::session::SessionId); `BearerAuth` also [`Principal`](crate::Principal) and [`Verified`](crate::token::Verified). No look-up, except of revocations |
+//! | [`BearerAuth`] or [`CookieAuth`] | | [`SessionId`](crate::session::SessionId); with a token also its [`Principal`](crate::Principal) and [`Verified`](crate::token::Verified). No look-up, except of revocations |
 //! | [`LiveSession`] | a `SessionHandle<T>` or a `SessionId` | `Arc<Session<T>>`, and its `Principal` |
-//! | [`Idempotent`] | a `Principal`; with [`per_session`](Idempotent::per_session) also a `SessionId` | [`Execution`] |
+//! | [`Idempotent`] | a `Principal`; with [`per_session`](Idempotent::per_session) a `SessionId` | [`Execution`] |
 //!
 //! A session's changes that wait for [`CookieSession`] are made after [`Idempotent`] has kept the
 //! answer, and can be lost in between; both say what to do instead.
@@ -30,6 +31,7 @@ mod freshness;
 mod health;
 mod idempotent;
 mod key;
+mod origin;
 mod problem;
 mod session;
 mod stored;
@@ -45,6 +47,7 @@ pub use freshness::mark_stale;
 pub use health::{HealthReport, HealthStatus, health};
 pub use idempotent::{Idempotent, IdempotentEndpoint};
 pub use key::idempotency_key;
+pub use origin::{SameOrigin, SameOriginEndpoint};
 pub use problem::Problem;
 pub use session::{LiveSession, LiveSessionEndpoint};
 pub use stored::StoredResponse;

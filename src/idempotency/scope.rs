@@ -39,6 +39,13 @@ impl Scope {
         Self { tag: None, hash: Fields::new("steadfast anonymous scope").field(route).finish() }
     }
 
+    /// Keys of one session on one route, where it is not known whose session it is.
+    #[cfg(feature = "poem")]
+    pub(crate) fn of_session(tag: Option<Tag>, digest: &str, route: &str) -> Self {
+        let hash = Fields::new("steadfast session scope").field(digest).field(route).finish();
+        Self { tag, hash }
+    }
+
     /// The key group of what a principal's executions change together with their completion, the
     /// [principal's own](Principal::group); `None` for an anonymous scope, whose keys are all
     /// alone.

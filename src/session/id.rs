@@ -80,6 +80,12 @@ impl SessionId {
         self.tag.map_or_else(|| text::group(&self.hash()[..Tag::LEN]), Tag::group)
     }
 
+    /// The tag of its principal.
+    #[cfg(feature = "poem")]
+    pub(crate) fn tag(&self) -> Option<Tag> {
+        self.tag
+    }
+
     /// What the store knows it by.
     pub(crate) fn digest(&self) -> String {
         text::encode(&self.hash())

@@ -12,6 +12,7 @@ mod cookie;
 mod cookie_session;
 mod health;
 mod once;
+mod origin;
 mod outcome;
 mod replay;
 mod session;
