@@ -17,7 +17,7 @@ pub enum Algorithm {
     /// ECDSA on P-256 with SHA-256.
     #[cfg(feature = "jwt-asymmetric")]
     Es256,
-    /// Ed25519, under its name of RFC 8037: `EdDSA`.
+    /// Ed25519, written as `EdDSA` (RFC 8037), and read as `Ed25519` (RFC 9864), too.
     #[cfg(feature = "jwt-asymmetric")]
     EdDsa,
     /// RSA with PKCS #1 v1.5 padding and SHA-256.
@@ -29,7 +29,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// Its name in the header of a token, where case counts.
+    /// Its name in the header of a token that we sign. Case counts.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Hs256 => "HS256",
@@ -44,5 +44,14 @@ impl Algorithm {
             #[cfg(feature = "jwt-asymmetric")]
             Self::Ps256 => "PS256",
         }
+    }
+
+    /// Whether others may mean it by this name.
+    pub(super) fn is_named(self, name: &str) -> bool {
+        #[cfg(feature = "jwt-asymmetric")]
+        if self == Self::EdDsa && name == "Ed25519" {
+            return true;
+        }
+        self.name() == name
     }
 }

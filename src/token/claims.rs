@@ -81,7 +81,8 @@ impl fmt::Debug for Claims {
 /// What a token that passed every check says of its bearer. `Debug` does not show it.
 #[derive(Clone, PartialEq)]
 pub struct Verified {
-    /// `sub`: the principal's name.
+    /// `sub`: the principal's name. Empty only if the token has none, which
+    /// [`allow_no_subject`](super::TokensBuilder::allow_no_subject) lets pass.
     pub subject: String,
     /// `sid`: the secret id of the bearer's session.
     pub session: Option<String>,
@@ -148,12 +149,23 @@ pub(super) struct Payload<'a> {
     pub(super) extra: &'a Map<String, Value>,
 }
 
+/// What a token may leave out or say although this library never issues it.
+#[derive(Default)]
+pub(super) struct Allowed {
+    pub(super) no_issuer: bool,
+    pub(super) no_subject: bool,
+    /// Dates before 1970.
+    pub(super) early_dates: bool,
+}
+
 /// The claims as they came in. A wrong type, a `null` or a claim that stands twice makes the token
 /// unreadable, never a claim that is skipped.
 #[derive(Deserialize)]
 pub(super) struct Received {
-    pub(super) iss: String,
-    sub: String,
+    #[serde(default, deserialize_with = "present")]
+    pub(super) iss: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    sub: Option<String>,
     #[serde(default, deserialize_with = "present")]
     aud: Option<Audience>,
     #[serde(deserialize_with = "date")]
@@ -176,13 +188,23 @@ enum Audience {
 }
 
 impl Received {
-    pub(super) fn parse(payload: &[u8]) -> std::result::Result<Self, TokenError> {
+    pub(super) fn parse(
+        payload: &[u8],
+        allowed: &Allowed,
+    ) -> std::result::Result<Self, TokenError> {
         if !json::is_strict(payload, DEPTH_MAX) {
             return Err(TokenError::InvalidClaims);
         }
         let received: Self =
             serde_json::from_slice(payload).map_err(|_| TokenError::InvalidClaims)?;
-        if received.sub.is_empty() || received.jti.as_deref() == Some("") {
+        let names = (allowed.no_issuer || received.iss.is_some())
+            && (allowed.no_subject || received.sub.is_some());
+        let is_empty = |name: &Option<String>| name.as_deref() == Some("");
+        if !names || is_empty(&received.sub) || is_empty(&received.jti) {
+            return Err(TokenError::InvalidClaims);
+        }
+        let dates = [Some(received.exp), received.nbf, received.iat];
+        if !allowed.early_dates && dates.into_iter().flatten().any(|date| date < 0.0) {
             return Err(TokenError::InvalidClaims);
         }
         Ok(received)
@@ -196,18 +218,18 @@ impl Received {
         }
     }
 
-    pub(super) fn verified(self, payload: Vec<u8>) -> Verified {
+    pub(super) fn verified(self, issuer: &str, payload: Vec<u8>) -> Verified {
         let audience = match self.aud {
             None => Vec::new(),
             Some(Audience::One(name)) => vec![name],
             Some(Audience::Several(names)) => names,
         };
         Verified {
-            subject: self.sub,
+            subject: self.sub.unwrap_or_default(),
             session: self.sid,
             id: self.jti,
             audience,
-            issuer: self.iss,
+            issuer: issuer.to_owned(),
             issued_s: self.iat,
             expires_s: self.exp,
             payload,
@@ -232,7 +254,7 @@ fn present_date<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Optio
 /// A `NumericDate` of RFC 7519: seconds since the Unix epoch, with a fraction at will.
 fn date<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<f64, D::Error> {
     let date = f64::deserialize(from)?;
-    if (0.0..1e12).contains(&date) {
+    if (-1e12..1e12).contains(&date) {
         return Ok(date);
     }
     Err(serde::de::Error::custom("the date is out of range"))

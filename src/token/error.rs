@@ -6,17 +6,17 @@ use crate::backend::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ThisError)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// Over 2 KiB.
-    #[error("the token is longer than 2 KiB")]
+    /// Over the [`len_max`](super::TokensBuilder::len_max) of its kind.
+    #[error("the token is longer than tokens of this kind may be")]
     TooLong,
     /// Not three parts of canonical base64url.
     #[error("the token is not a compact JWS")]
     Malformed,
-    /// A header with another algorithm than its key's, or with members that are not understood,
-    /// `crit` among them.
+    /// A header with another algorithm than its key's, or with a member that changes what the
+    /// token means: `crit`, `b64`, `zip` or `enc`.
     #[error("the token's header is not one of ours")]
     UnsupportedHeader,
-    /// Of another kind: its `typ` is not ours.
+    /// Of another kind: its `typ` is not ours, or is missing although one was asked for.
     #[error("the token is of another kind")]
     WrongType,
     /// No key, or more than one, could have signed it. A reason to fetch the issuer's keys again,
@@ -38,10 +38,10 @@ pub enum TokenError {
     /// Past `exp`.
     #[error("the token has expired")]
     Expired,
-    /// Before `nbf` or `iat`.
+    /// Before `nbf`.
     #[error("the token is not valid yet")]
     NotYetValid,
-    /// Valid for longer than a token may be.
+    /// Valid for longer than a token may be, by its own dates or from now.
     #[error("the token's life is too long")]
     TooLongLived,
     /// Revoked, alone or with all others of its subject.

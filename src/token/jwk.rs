@@ -90,19 +90,25 @@ pub(super) fn is_private(jwk: &Map<String, Value>) -> bool {
     PRIVATE.iter().any(|name| jwk.contains_key(*name))
 }
 
-/// A key that verifies; `None` if it is for something else, or is not understood.
-pub(super) fn parse(jwk: Map<String, Value>) -> Option<Key> {
-    let jwk: Jwk = serde_json::from_value(Value::Object(jwk)).ok()?;
+/// A key that verifies, or why it cannot be used here.
+pub(super) fn parse(jwk: Map<String, Value>) -> Result<Key, &'static str> {
+    let jwk = serde_json::from_value::<Jwk>(Value::Object(jwk))
+        .map_err(|_| "it has no `kty`, or a member that is not of its type")?;
     let signs = jwk.purpose.as_deref().is_none_or(|purpose| purpose == "sig");
     let verifies = |operations: &Vec<String>| operations.iter().any(|name| name == "verify");
     if !signs || !jwk.key_ops.as_ref().is_none_or(verifies) {
-        return None;
+        return Err("it is not for verifying: see its `use` and `key_ops`");
     }
-    let algorithm = jwk.algorithm()?;
-    let key = Key::of_pair(algorithm, Pair::public(algorithm, jwk.public()?)?);
+    let algorithm = jwk.algorithm().ok_or(
+        "its type, curve or algorithm is not one of ES256, EdDSA (Ed25519), RS256 and PS256",
+    )?;
+    let pair = jwk.public().and_then(|public| Pair::public(algorithm, public)).ok_or(
+        "its numbers are missing, no base64url, or no good key; RSA has 2048 to 8192 bits",
+    )?;
+    let key = Key::of_pair(algorithm, pair);
     match &jwk.kid {
-        Some(kid) => key.named(kid).ok(),
-        None => Some(key),
+        Some(kid) => key.named(kid).map_err(|_| "its `kid` has not 1 to 256 bytes"),
+        None => Ok(key),
     }
 }
 
@@ -115,7 +121,7 @@ impl Jwk {
             ("RSA", _) => &[Algorithm::Rs256, Algorithm::Ps256],
             _ => &[],
         };
-        let named = |kind: &&Algorithm| self.alg.as_ref().is_none_or(|alg| alg == kind.name());
+        let named = |kind: &&Algorithm| self.alg.as_ref().is_none_or(|alg| kind.is_named(alg));
         kinds.iter().find(named).copied()
     }
 

@@ -43,8 +43,8 @@ enum Material {
 }
 
 impl Key {
-    /// The longest `kid` in bytes.
-    pub const KID_LEN_MAX: usize = 64;
+    /// The longest `kid` in bytes. Some issuers use a URL or the full name of a key in a cloud.
+    pub const KID_LEN_MAX: usize = 256;
 
     /// An HMAC key from at least 32 random bytes. Whoever can verify with it can sign, too.
     ///
@@ -137,7 +137,7 @@ impl Key {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if the name has not 1 to 64 bytes.
+    /// [`ErrorKind::Config`] if the name has not 1 to 256 bytes.
     pub fn named(self, kid: &str) -> Result<Self> {
         if kid.is_empty() || kid.len() > Self::KID_LEN_MAX {
             let detail = format!("a kid has 1 to {} bytes, not {}", Self::KID_LEN_MAX, kid.len());
@@ -162,6 +162,11 @@ impl Key {
     /// The only algorithm it is used with.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
+    }
+
+    /// A header that means one of them could mean the other.
+    pub(super) fn is_mistaken_for(&self, other: &Self) -> bool {
+        self.kid == other.kid && self.algorithm == other.algorithm
     }
 
     pub(super) fn is_live(&self, now_us: u64) -> bool {

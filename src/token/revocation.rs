@@ -11,8 +11,9 @@ use super::{CheckError, TokenError, Tokens, Verified};
 /// Which tokens ended before their time, in a [`Store`] that every replica asks.
 ///
 /// An entry goes by issuer and `jti`, or by issuer and subject, never by the token's bytes: one
-/// token can be written in several ways. It outlives what it revokes on every machine whose clock
-/// is less than a minute off, so nothing comes back when it goes.
+/// token can be written in several ways. It outlives what it revokes on every replica, as long as
+/// no two of their clocks are more than [`Tokens::CLOCKS_APART_MAX`] apart, so nothing comes back
+/// when it goes.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -163,7 +164,7 @@ impl Revocations {
     /// Longer than the slowest clock that is still within bounds takes the token, and a second
     /// for what was rounded.
     fn ttl(&self, left: Duration) -> Result<Ttl> {
-        let slack = self.tokens.leeway() + Tokens::LEEWAY_MAX + Duration::from_secs(1);
+        let slack = self.tokens.leeway() + Tokens::CLOCKS_APART_MAX + Duration::from_secs(1);
         Ttl::new(left.saturating_add(slack))
     }
 
@@ -202,6 +203,6 @@ impl State for IssuedUntil {
 
 impl IssuedUntil {
     fn covers(&self, issued_s: f64) -> bool {
-        Duration::from_secs_f64(issued_s) <= Duration::from_secs(self.until_s)
+        issued_s <= super::tokens::seconds(self.until_s.saturating_mul(1_000_000))
     }
 }

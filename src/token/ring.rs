@@ -1,15 +1,15 @@
 use std::sync::Arc;
 
 #[cfg(feature = "jwt-asymmetric")]
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::backend::{Error, ErrorKind, Result};
 
 #[cfg(feature = "jwt-asymmetric")]
-use super::json::is_strict;
-#[cfg(feature = "jwt-asymmetric")]
 use super::jwk;
 use super::jws::Header;
+#[cfg(feature = "jwt-asymmetric")]
+use super::key_set::{self, LeftOut};
 use super::{Key, TokenError};
 
 /// The keys of one issuer: the first signs, and all of them verify.
@@ -35,7 +35,12 @@ use super::{Key, TokenError};
 /// # Ok::<(), steadfast::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct KeyRing(Arc<[Key]>);
+pub struct KeyRing {
+    keys: Arc<[Key]>,
+    /// What was in the key set besides.
+    #[cfg(feature = "jwt-asymmetric")]
+    left_out: Arc<[LeftOut]>,
+}
 
 impl KeyRing {
     /// The most keys in a ring.
@@ -48,7 +53,7 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] for no key, more than 64, or two of one `kid`.
+    /// [`ErrorKind::Config`] for no key, more than 64, or two of one `kid` and one algorithm.
     pub fn new(keys: impl IntoIterator<Item = Key>) -> Result<Self> {
         let keys: Vec<Key> = keys.into_iter().take(Self::LEN_MAX + 1).collect();
         if keys.is_empty() || keys.len() > Self::LEN_MAX {
@@ -56,63 +61,78 @@ impl KeyRing {
             return Err(Error::new(ErrorKind::Config, detail));
         }
         for (at, key) in keys.iter().enumerate() {
-            if keys[..at].iter().any(|earlier| earlier.kid() == key.kid()) {
-                let detail = format!("two keys have the kid {:?}; rename one", key.kid());
+            if keys[..at].iter().any(|earlier| earlier.is_mistaken_for(key)) {
+                let detail = format!(
+                    "two keys for {} have the kid {:?}; rename one",
+                    key.algorithm().name(),
+                    key.kid()
+                );
                 return Err(Error::new(ErrorKind::Config, detail));
             }
         }
-        Ok(Self(keys.into()))
+        Ok(Self::of(keys.into()))
+    }
+
+    fn of(keys: Arc<[Key]>) -> Self {
+        Self {
+            keys,
+            #[cfg(feature = "jwt-asymmetric")]
+            left_out: Arc::default(),
+        }
     }
 
     /// The keys of another issuer, from its key set (RFC 7517). They only verify.
     ///
-    /// Keys for something else than signatures, and keys that are not understood, are left out. An
-    /// RSA key that names no algorithm is for RS256.
+    /// Two keys may have one `kid` if they are for different algorithms; the header of a token says
+    /// which of them is meant. An RSA key that names no algorithm is for RS256.
+    ///
+    /// What cannot be used is left out, and [`left_out`](KeyRing::left_out) says why: a key for
+    /// something else than signatures, one that is not understood, the second of one `kid` and
+    /// algorithm, and those after the 64th. A key whose private half the set shows is left out
+    /// wherever it stands: whoever reads the set could sign with it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if it is no key set, is over 256 KiB, has no usable key, has two of
-    /// one `kid`, or shows a private key or a shared secret: whoever reads it could sign.
+    /// [`ErrorKind::Config`] if it is no key set, is over 256 KiB, or has no usable key.
     #[cfg(feature = "jwt-asymmetric")]
     pub fn from_jwks(document: &str) -> Result<Self> {
-        #[derive(serde::Deserialize)]
-        struct Jwks {
-            keys: Vec<Map<String, Value>>,
-        }
-        let refuse = |detail: &str| Err(Error::new(ErrorKind::Config, detail));
-        if document.len() > Self::JWKS_LEN_MAX || !is_strict(document.as_bytes(), 8) {
-            return refuse("a key set is a JSON object of at most 256 KiB; this is none");
-        }
-        let Ok(jwks) = serde_json::from_str::<Jwks>(document) else {
-            return refuse("a key set has a member `keys`, a list of objects; this one has not");
-        };
-        if jwks.keys.iter().any(jwk::is_private) {
-            return refuse("the key set shows a private key; its owner must replace that key");
-        }
-        Self::new(jwks.keys.into_iter().filter_map(jwk::parse))
+        let (keys, left_out) = key_set::read(document)?;
+        Ok(Self { left_out: left_out.into(), ..Self::new(keys)? })
+    }
+
+    /// The keys of the [key set](KeyRing::from_jwks) that are not in the ring, and why: for the log
+    /// of whoever fetches it. Empty for a ring of another origin.
+    #[cfg(feature = "jwt-asymmetric")]
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
     }
 
     /// The key set (RFC 7517) that others verify with: every public key of the ring. Secrets of
     /// HMAC and private keys are never in it.
     #[cfg(feature = "jwt-asymmetric")]
     pub fn to_jwks(&self) -> String {
-        let keys: Vec<Value> = self.0.iter().filter_map(jwk::publish).collect();
+        let keys: Vec<Value> = self.keys.iter().filter_map(jwk::publish).collect();
         json!({ "keys": keys }).to_string()
     }
 
-    pub(super) fn signer(&self) -> &Key {
-        &self.0[0]
+    #[cfg(all(test, feature = "jwt-asymmetric"))]
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
     }
 
-    /// The key that a header stands for. It is looked up by name; a header without a name is taken
-    /// only if one key alone could be meant.
+    pub(super) fn signer(&self) -> &Key {
+        &self.keys[0]
+    }
+
+    /// The key that a header stands for. It is looked up by name, and by algorithm where two have
+    /// that name; a header without a name is taken only if one key alone could be meant.
     pub(super) fn select(
         &self,
         header: &Header,
         now_us: u64,
     ) -> std::result::Result<&Key, TokenError> {
-        let fits = |key: &&Key| key.algorithm().name() == header.alg;
-        let mut live = self.0.iter().filter(|key| key.is_live(now_us));
+        let fits = |key: &&Key| key.algorithm().is_named(&header.alg);
+        let live = self.keys.iter().filter(|key| key.is_live(now_us));
         let Some(kid) = &header.kid else {
             let mut fitting = live.filter(fits);
             return match (fitting.next(), fitting.next()) {
@@ -121,13 +141,14 @@ impl KeyRing {
                 (Some(_), Some(_)) => Err(TokenError::UnknownKey),
             };
         };
-        let key = live.find(|key| key.kid() == kid).ok_or(TokenError::UnknownKey)?;
-        Some(key).filter(fits).ok_or(TokenError::UnsupportedHeader)
+        let mut named = live.filter(|key| key.kid() == kid).peekable();
+        named.peek().ok_or(TokenError::UnknownKey)?;
+        named.find(fits).ok_or(TokenError::UnsupportedHeader)
     }
 }
 
 impl From<Key> for KeyRing {
     fn from(key: Key) -> Self {
-        Self(Arc::new([key]))
+        Self::of(Arc::new([key]))
     }
 }

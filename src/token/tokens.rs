@@ -6,7 +6,7 @@ use crate::backend::{Clock, Error, ErrorKind, Result};
 use crate::text;
 
 use super::cache::SignatureCache;
-use super::claims::{Payload, Received};
+use super::claims::{Allowed, Payload, Received};
 use super::jws::{self, Compact};
 use super::{Claims, KeyRing, TokenError, Verified, json};
 
@@ -37,7 +37,10 @@ struct Rules {
     issuer: String,
     /// `None`: any.
     audience: Option<String>,
-    typ: String,
+    /// `None`: nobody asked for one.
+    typ: Option<String>,
+    len_max: usize,
+    allowed: Allowed,
     leeway: Duration,
     life_max_s: u64,
     clock: Arc<dyn Clock>,
@@ -47,6 +50,13 @@ struct Rules {
 impl Tokens {
     /// The longest leeway. Machines that verify should not be further apart.
     pub const LEEWAY_MAX: Duration = Duration::from_secs(60);
+    /// How far the clocks of two replicas may be apart: each ten minutes off. Nothing that this
+    /// library issues is refused for that, unless it has expired on the clock that is ahead; issue
+    /// it for so much longer where that counts.
+    pub const CLOCKS_APART_MAX: Duration = Duration::from_secs(20 * 60);
+    /// The most that [`len_max`](TokensBuilder::len_max) takes, in bytes. Few servers take longer
+    /// headers.
+    pub const LEN_MAX: usize = 16 * 1024;
 
     /// Starts from the issuer's name and its keys: a [`Key`](super::Key) or a [`KeyRing`].
     pub fn builder(issuer: impl Into<String>, keys: impl Into<KeyRing>) -> TokensBuilder {
@@ -57,7 +67,9 @@ impl Tokens {
             rules: Rules {
                 issuer: issuer.into(),
                 audience: None,
-                typ: "JWT".to_owned(),
+                typ: None,
+                len_max: 2_048,
+                allowed: Allowed::default(),
                 leeway: Duration::from_secs(30),
                 life_max_s: 0,
                 clock: Arc::new(WallClock),
@@ -71,9 +83,10 @@ impl Tokens {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TooLarge`] if the token would have more than 2 KiB, [`ErrorKind::Invalid`] if
-    /// it could not be verified for another reason: an empty subject, or a life of zero or over
-    /// the maximum. [`ErrorKind::Config`] if the first key of the ring cannot sign or has ended.
+    /// [`ErrorKind::TooLarge`] if the token would be longer than
+    /// [`len_max`](TokensBuilder::len_max), [`ErrorKind::Invalid`] if it could not be verified for
+    /// another reason: an empty subject, or a life of zero or over the maximum.
+    /// [`ErrorKind::Config`] if the first key of the ring cannot sign or has ended.
     pub fn issue(&self, claims: &Claims, life: Duration) -> Result<String> {
         let (rules, ring) = (&self.0.rules, self.keys());
         let now_us = rules.clock.now_us();
@@ -83,7 +96,7 @@ impl Tokens {
             return Err(Error::new(ErrorKind::Config, detail));
         }
         let payload = rules.payload(claims, now_us / 1_000_000, life)?;
-        jws::sign(key, &rules.typ, &payload)
+        jws::sign(key, rules.typ(), &payload, rules.len_max)
     }
 
     /// What a token of ours that is valid now says. No I/O, so a token that was revoked passes;
@@ -94,8 +107,9 @@ impl Tokens {
     /// A [`TokenError`]: tell it to your metrics, and to the client no more than "401".
     pub fn verify(&self, token: &str) -> std::result::Result<Verified, TokenError> {
         let (rules, ring) = (&self.0.rules, self.keys());
-        let compact = Compact::parse(token)?;
-        if !compact.header.is_of_type(&rules.typ) {
+        let compact = Compact::parse(token, rules.len_max)?;
+        let untyped = rules.typ.is_none() && !compact.header.has_type();
+        if !untyped && !compact.header.is_of_type(rules.typ()) {
             return Err(TokenError::WrongType);
         }
         let now_us = rules.clock.now_us();
@@ -105,12 +119,12 @@ impl Tokens {
         if !seen && !key.verify(compact.signed, &compact.signature) {
             return Err(TokenError::BadSignature);
         }
-        let claims = Received::parse(&compact.payload)?;
+        let claims = Received::parse(&compact.payload, &rules.allowed)?;
         let left = rules.check(&claims, now_us)?;
         if let Some(cache) = cache.filter(|_| !seen) {
             cache.keep(key, token, left);
         }
-        Ok(claims.verified(compact.payload))
+        Ok(claims.verified(&rules.issuer, compact.payload))
     }
 
     /// The present keys.
@@ -142,6 +156,10 @@ impl Tokens {
 }
 
 impl Rules {
+    fn typ(&self) -> &str {
+        self.typ.as_deref().unwrap_or("JWT")
+    }
+
     fn payload(&self, claims: &Claims, now_s: u64, life: Duration) -> Result<Vec<u8>> {
         let life_s = whole_seconds(life);
         if life_s == 0 || life_s > self.life_max_s {
@@ -162,7 +180,7 @@ impl Rules {
             exp: now_s.saturating_add(life_s),
             extra: &claims.extra,
         })?;
-        if Received::parse(&payload).is_err() {
+        if Received::parse(&payload, &self.allowed).is_err() {
             let detail = "a token needs a subject and an id that are not empty, and claims that \
                           are not nested deeply";
             return Err(Error::new(ErrorKind::Invalid, detail));
@@ -172,7 +190,7 @@ impl Rules {
 
     /// How long the token will still be taken.
     fn check(&self, claims: &Received, now_us: u64) -> std::result::Result<Duration, TokenError> {
-        if claims.iss != self.issuer {
+        if claims.iss.as_ref().is_some_and(|issuer| *issuer != self.issuer) {
             return Err(TokenError::ForeignIssuer);
         }
         if self.audience.as_ref().is_some_and(|audience| !claims.is_for(audience)) {
@@ -182,12 +200,14 @@ impl Rules {
         if now >= claims.exp + leeway {
             return Err(TokenError::Expired);
         }
-        let start = [claims.nbf, claims.iat].into_iter().flatten().fold(0.0, f64::max);
-        if now < start - leeway {
+        if claims.nbf.is_some_and(|start| now < start - leeway) {
             return Err(TokenError::NotYetValid);
         }
+        // That `iat` is still to come says only that the issuer's clock is ahead: RFC 7519 makes it
+        // no lower bound. But a clock that is years ahead must not make a token for years.
         let life_max = Duration::from_secs(self.life_max_s).as_secs_f64();
-        if claims.exp - claims.iat.unwrap_or(now) > life_max {
+        let issued = claims.iat.unwrap_or(now).min(now + Tokens::CLOCKS_APART_MAX.as_secs_f64());
+        if claims.exp - issued > life_max {
             return Err(TokenError::TooLongLived);
         }
         Ok(Duration::from_secs_f64(claims.exp + leeway - now))
@@ -205,7 +225,7 @@ impl fmt::Debug for Rules {
         f.debug_struct("Tokens")
             .field("issuer", &self.issuer)
             .field("audience", &self.audience)
-            .field("typ", &self.typ)
+            .field("typ", &self.typ())
             .finish_non_exhaustive()
     }
 }
@@ -263,17 +283,51 @@ impl TokensBuilder {
         self
     }
 
-    /// The kind of token, `JWT` by default. A token of another kind is refused, so give each kind
-    /// that you issue its own: `at+jwt` for access, say. Case does not count, and `application/`
-    /// may be left out.
+    /// The kind of token. A token of another kind, or of none, is refused, so give each kind that
+    /// you issue its own: `at+jwt` for access, say. Case does not count, and `application/` may be
+    /// left out. If this is not set, tokens are issued as `JWT`, and those that say so or say
+    /// nothing are taken.
     #[must_use]
     pub fn typ(mut self, typ: impl Into<String>) -> Self {
-        self.rules.typ = typ.into();
+        self.rules.typ = Some(typ.into());
+        self
+    }
+
+    /// The longest token in bytes, 2,048 by default and [`Tokens::LEN_MAX`] at most; its decoded
+    /// header may have half of that. For issuers that list dozens of roles, or put certificates
+    /// (`x5c`) in the header.
+    #[must_use]
+    pub fn len_max(mut self, bytes: usize) -> Self {
+        self.rules.len_max = bytes;
+        self
+    }
+
+    /// Takes tokens without `iss`, too; one that names another issuer still is refused. Only right
+    /// if the keys sign for this issuer alone.
+    #[must_use]
+    pub fn allow_no_issuer(mut self) -> Self {
+        self.rules.allowed.no_issuer = true;
+        self
+    }
+
+    /// Takes tokens without `sub`, too: [`Verified::subject`] is empty then.
+    #[must_use]
+    pub fn allow_no_subject(mut self) -> Self {
+        self.rules.allowed.no_subject = true;
+        self
+    }
+
+    /// Takes dates before 1970 as dates: an `nbf` of -1 passes. By default they make the claims
+    /// invalid.
+    #[must_use]
+    pub fn allow_early_dates(mut self) -> Self {
+        self.rules.allowed.early_dates = true;
         self
     }
 
     /// How far this machine's clock may be from the issuer's, 30 seconds by default and 60 at
-    /// most: tokens are taken that much after `exp`, and before `nbf` and `iat`.
+    /// most: tokens are taken that much after `exp`, and before `nbf`. An `iat` that is still to
+    /// come is no reason to refuse a token.
     #[must_use]
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.rules.leeway = leeway;
@@ -281,7 +335,8 @@ impl TokensBuilder {
     }
 
     /// The longest time from `iat` to `exp`, a day by default; in whole seconds, rounded up. For a
-    /// token without `iat`, from now to `exp`.
+    /// token without `iat`, from now to `exp`. Whatever `iat` says, no token is taken that will
+    /// live for longer than this and [`Tokens::CLOCKS_APART_MAX`].
     #[must_use]
     pub fn life_max(mut self, life_max: Duration) -> Self {
         self.life_max = life_max;
@@ -309,15 +364,19 @@ impl TokensBuilder {
     /// # Errors
     ///
     /// [`ErrorKind::Config`] for an empty issuer, audience or type, neither or both of `audience`
-    /// and `any_audience`, a leeway over 60 seconds, or a maximal life of zero or over ten years.
+    /// and `any_audience`, a `len_max` of zero or over 16 KiB, a leeway over 60 seconds, or a
+    /// maximal life of zero or over ten years.
     pub fn build(self) -> Result<Tokens> {
         let Self { ring, any_audience, life_max, mut rules } = self;
         let refuse = |detail: &str| Err(Error::new(ErrorKind::Config, detail));
-        if rules.issuer.is_empty() || rules.typ.is_empty() {
+        if rules.issuer.is_empty() || rules.typ().is_empty() {
             return refuse("the token issuer or type is empty; give it a name");
         }
         if rules.audience.as_deref() == Some("") || rules.audience.is_some() == any_audience {
             return refuse("say whom tokens are for: either an audience or any_audience, not both");
+        }
+        if !(1..=Tokens::LEN_MAX).contains(&rules.len_max) {
+            return refuse("the longest token has up to 16,384 bytes, and not zero");
         }
         if rules.leeway > Tokens::LEEWAY_MAX {
             return refuse("the leeway for tokens is at most 60 s; set the clocks instead");

@@ -134,14 +134,78 @@ fn the_leeway_can_be_zero_and_is_at_most_a_minute() {
 }
 
 #[test]
-fn a_token_is_valid_from_nbf_and_iat_minus_leeway() {
-    for name in ["nbf", "iat"] {
-        let (tokens, clock) = tokens();
-        let early = token(HEADER, &claims(&format!(r#","{name}":{}"#, NOW_S + 31)));
-        assert_eq!(tokens.verify(&early), Err(TokenError::NotYetValid), "{name}");
-        clock.advance(Duration::from_secs(1));
-        assert!(tokens.verify(&early).is_ok(), "{name}");
+fn a_token_is_valid_from_nbf_minus_leeway() {
+    let (tokens, clock) = tokens();
+    let early = token(HEADER, &claims(&format!(r#","nbf":{}"#, NOW_S + 31)));
+    assert_eq!(tokens.verify(&early), Err(TokenError::NotYetValid));
+    clock.advance(Duration::from_secs(1));
+    assert!(tokens.verify(&early).is_ok());
+}
+
+/// RFC 7519 does not make `iat` a lower bound.
+#[test]
+fn a_token_of_a_replica_whose_clock_is_ahead_is_taken() {
+    let life = Duration::from_secs(100);
+    let replica = || {
+        let (builder, clock) = builder(key());
+        (builder.leeway(Duration::ZERO).life_max(life).build().unwrap(), clock)
+    };
+    let (here, _clock) = replica();
+    for ahead_s in [2, 10 * 60, 20 * 60] {
+        let (there, clock) = replica();
+        clock.advance(Duration::from_secs(ahead_s));
+        let token = there.issue(&Claims::new("alice"), life).unwrap();
+        assert!(here.verify(&token).is_ok(), "{ahead_s} s");
     }
+    let date = |iat: u64, exp: u64| {
+        let claims = claims(&format!(r#","iat":{iat}"#)).replace("1000100", &exp.to_string());
+        here.verify(&token(HEADER, &claims)).map(|_verified| ())
+    };
+    assert_eq!(date(NOW_S + 86_400, NOW_S + 100), Ok(()), "it does not even count");
+    // But a clock that is years ahead makes no token for years.
+    let ahead = NOW_S + 20 * 60;
+    assert_eq!(date(ahead + 1, ahead + 100), Ok(()));
+    assert_eq!(date(ahead + 1, ahead + 101), Err(TokenError::TooLongLived));
+    assert_eq!(date(NOW_S + 1_000_000, NOW_S + 1_000_100), Err(TokenError::TooLongLived));
+}
+
+#[test]
+fn each_claim_that_others_leave_out_is_a_setting() {
+    let without = |name: &str| token(HEADER, &claims("").replace(&format!(r#""{name}""#), "\"x\""));
+    let (no_issuer, _clock) = builder(key());
+    let no_issuer = no_issuer.allow_no_issuer().build().unwrap();
+    assert!(no_issuer.verify(&without("iss")).is_ok());
+    assert_eq!(no_issuer.verify(&without("sub")), Err(TokenError::InvalidClaims));
+    let other = token(HEADER, &claims("").replace("shop", "other"));
+    assert_eq!(no_issuer.verify(&other), Err(TokenError::ForeignIssuer));
+    let null = token(HEADER, &claims("").replace(r#""shop""#, "null"));
+    assert_eq!(no_issuer.verify(&null), Err(TokenError::InvalidClaims));
+
+    let (no_subject, _clock) = builder(key());
+    let no_subject = no_subject.allow_no_subject().build().unwrap();
+    assert_eq!(no_subject.verify(&without("sub")).unwrap().subject, "");
+    assert_eq!(no_subject.verify(&without("iss")), Err(TokenError::InvalidClaims));
+    for empty in [r#""""#, "null"] {
+        let token = token(HEADER, &claims("").replace(r#""alice""#, empty));
+        assert_eq!(no_subject.verify(&token), Err(TokenError::InvalidClaims), "{empty}");
+    }
+    let error = no_subject.issue(&Claims::new(""), Duration::from_secs(9)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn dates_before_1970_are_dates_where_a_service_says_so() {
+    let early = builder(key()).0.allow_early_dates().build().unwrap();
+    let verdict = |claims: &str| early.verify(&token(HEADER, claims)).map(|_verified| ());
+    for nbf in ["-1", "-1.5", "-1e11", "0", "0.5", "1e3"] {
+        assert_eq!(verdict(&claims(&format!(r#","nbf":{nbf}"#))), Ok(()), "{nbf}");
+    }
+    for bad in ["-1e13", "1e13", "null", "\"-1\""] {
+        let claims = claims(&format!(r#","nbf":{bad}"#));
+        assert_eq!(verdict(&claims), Err(TokenError::InvalidClaims), "{bad}");
+    }
+    assert_eq!(verdict(&claims("").replace("1000100", "-1")), Err(TokenError::Expired));
+    assert_eq!(verdict(&claims(r#","iat":-1"#)), Err(TokenError::TooLongLived));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::backend::ErrorKind;
 use crate::text;
 
 use super::super::{Claims, TokenError};
-use super::{HEADER, claims, key, signed_by, token, tokens};
+use super::{HEADER, builder, claims, key, signed_by, token, tokens};
 
 #[test]
 fn any_changed_character_fails() {
@@ -39,6 +39,31 @@ fn a_token_over_2_kib_is_refused_before_it_is_decoded_and_never_issued() {
     let claims = Claims::new("a".repeat(2_048));
     let error = tokens.issue(&claims, Duration::from_secs(1)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooLarge);
+}
+
+#[test]
+fn a_service_may_set_how_long_a_token_is() {
+    let roles: Vec<String> =
+        (0..60).map(|role| format!("ROLE_DEPARTMENT_OF_SALES_{role}")).collect();
+    let roles = std::collections::BTreeMap::from([("roles", roles)]);
+    let claims = Claims::new("alice").extra(&roles).unwrap();
+    let life = Duration::from_secs(100);
+    let longer = builder(key()).0.len_max(4_096).build().unwrap();
+    let token = longer.issue(&claims, life).unwrap();
+    assert!(token.len() > 2_048);
+    assert_eq!(longer.verify(&token).unwrap().subject, "alice");
+    let (tokens, _clock) = tokens();
+    assert_eq!(tokens.verify(&token), Err(TokenError::TooLong));
+    assert_eq!(tokens.issue(&claims, life).unwrap_err().kind(), ErrorKind::TooLarge);
+
+    let exactly = builder(key()).0.len_max(token.len()).build().unwrap();
+    assert!(exactly.verify(&token).is_ok());
+    let shorter = builder(key()).0.len_max(token.len() - 1).build().unwrap();
+    assert_eq!(shorter.verify(&token), Err(TokenError::TooLong));
+    for bytes in [0, 16 * 1_024 + 1, usize::MAX] {
+        let error = builder(key()).0.len_max(bytes).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{bytes}");
+    }
 }
 
 #[test]
@@ -133,6 +158,8 @@ proptest! {
         let claims = claims("").replace(&format!(r#""{name}""#), r#""x""#);
         let claims = claims.replacen('{', &format!(r#"{{"{name}":{value},"#), 1);
         let _verdict = tokens.verify(&token(HEADER, &claims));
+        let lax = builder(key()).0.allow_no_issuer().allow_no_subject().allow_early_dates();
+        let _verdict = lax.cache(9).build().unwrap().verify(&token(HEADER, &claims));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::{Claims, KeyRing, TokenError};
+use super::super::{Claims, Key, KeyRing, TokenError};
 use super::{builder, claims, key, signed_by, token, tokens};
 
 #[test]
@@ -10,13 +10,15 @@ fn the_header_is_ours_or_refused() {
     let (tokens, _clock) = tokens();
     assert!(tokens.verify(&token(r#"{"typ":"jwt","alg":"HS256"}"#, &claims(""))).is_ok());
     for header in [
-        r#"{"alg":"HS256"}"#,
         r#"{"typ":"JWT"}"#,
+        r#"{"alg":"HS256","typ":null}"#,
+        r#"{"alg":"HS256","typ":["JWT"]}"#,
         r#"{"alg":["HS256"],"typ":"JWT"}"#,
         r#"{"alg":null,"typ":"JWT"}"#,
         r#"{"alg":"HS256","typ":"JWT","kid":null}"#,
         r#"{"alg":"HS256","typ":"JWT","kid":7}"#,
         r#"{"alg":"HS256","typ":"JWT","b64":false}"#,
+        r#"{"alg":"HS256","typ":"JWT","b64":null}"#,
         r#"{"alg":"HS256","typ":"JWT","zip":"DEF"}"#,
         r#"{"alg":"HS256","typ":"JWT","enc":"A128GCM"}"#,
         r#"{"alg":"HS256","typ":"JWT","x5t":[[[[0]]]]}"#,
@@ -80,19 +82,63 @@ fn a_member_that_stands_twice_is_refused() {
 #[test]
 fn a_key_that_the_token_brings_is_never_used() {
     let (tokens, _clock) = tokens();
+    let secret = [7; 32];
+    let forger = Key::hs256(&secret).unwrap();
+    let jwk = format!(r#""jwk":{{"kty":"oct","k":"{}"}}"#, crate::text::encode(&secret));
     for offer in [
         r#""jku":"https://evil.example/keys""#,
         r#""x5u":"https://evil.example/cert""#,
-        r#""jwk":{"kty":"oct","k":"AAAA"}"#,
         r#""x5c":["AAAA"]"#,
+        jwk.as_str(),
     ] {
         let header = format!(r#"{{"alg":"HS256","typ":"JWT",{offer}}}"#);
-        let verdict = tokens.verify(&token(&header, &claims("")));
-        assert_eq!(verdict, Err(TokenError::UnsupportedHeader), "{offer}");
+        let verdict = tokens.verify(&signed_by(&forger, &header, claims("")));
+        assert_eq!(verdict, Err(TokenError::BadSignature), "{offer}");
+        assert!(tokens.verify(&token(&header, &claims(""))).is_ok(), "{offer}");
+        let header = format!(r#"{{"alg":"HS256","typ":"JWT","kid":"theirs",{offer}}}"#);
+        let verdict = tokens.verify(&signed_by(&forger, &header, claims("")));
+        assert_eq!(verdict, Err(TokenError::UnknownKey), "{offer}");
     }
-    // Some issuers add the digest of a certificate, and mean no harm.
-    let header = r#"{"alg":"HS256","typ":"JWT","x5t":"AAAA","x5t#S256":"AAAA"}"#;
-    assert!(tokens.verify(&token(header, &claims(""))).is_ok());
+}
+
+/// RFC 7515, section 4. Cognito, Apple, Azure and Kubernetes issue such headers.
+#[test]
+fn what_a_header_says_besides_is_ignored_unless_it_is_critical() {
+    let (tokens, _clock) = tokens();
+    for other in [
+        r#""nonce":"AAAA""#,
+        r#""cty":"JWT""#,
+        r#""iss":"other""#,
+        r#""x5t":"AAAA","x5t#S256":"AAAA""#,
+        r#""future":{"a":[1]}"#,
+    ] {
+        let header = format!(r#"{{"alg":"HS256","typ":"JWT",{other}}}"#);
+        assert!(tokens.verify(&token(&header, &claims(""))).is_ok(), "{other}");
+        let header = format!(r#"{{"alg":"HS256","typ":"JWT",{other},"crit":["nonce"]}}"#);
+        let verdict = tokens.verify(&token(&header, &claims("")));
+        assert_eq!(verdict, Err(TokenError::UnsupportedHeader), "{other}");
+    }
+}
+
+#[test]
+fn a_token_without_a_type_is_taken_where_none_was_asked_for() {
+    let untyped = token(r#"{"alg":"HS256"}"#, &claims(""));
+    assert!(tokens().0.verify(&untyped).is_ok());
+    for typ in ["JWT", "at+jwt"] {
+        let tokens = builder(key()).0.typ(typ).build().unwrap();
+        assert_eq!(tokens.verify(&untyped), Err(TokenError::WrongType), "{typ}");
+    }
+}
+
+/// Certificates (`x5c`) make a header long.
+#[test]
+fn a_longer_header_is_taken_where_longer_tokens_are() {
+    let header = format!(r#"{{"alg":"HS256","x5c":["{}"]}}"#, "A".repeat(3_000));
+    let long = token(&header, &claims(""));
+    assert_eq!(tokens().0.verify(&long), Err(TokenError::TooLong));
+    assert!(builder(key()).0.len_max(8_192).build().unwrap().verify(&long).is_ok());
+    let tokens = builder(key()).0.len_max(5_000).build().unwrap();
+    assert_eq!(tokens.verify(&long), Err(TokenError::UnsupportedHeader));
 }
 
 #[test]
@@ -106,7 +152,7 @@ fn a_kid_is_a_name_and_never_a_path_or_a_query() {
     for kid in ["../../dev/null", "' OR 1=1 --", "key\0", "x", &key().kid().to_lowercase()] {
         assert_eq!(verdict(kid), Err(TokenError::UnknownKey), "{kid}");
     }
-    for kid in ["", &"k".repeat(65)] {
+    for kid in ["", &"k".repeat(257)] {
         assert_eq!(verdict(kid), Err(TokenError::UnsupportedHeader), "{kid}");
     }
 }
@@ -128,15 +174,40 @@ fn a_token_of_another_kind_is_refused() {
 
 #[test]
 fn a_missing_kid_is_taken_only_if_one_key_alone_could_be_meant() {
-    let (one, two) = (key(), super::super::Key::hs256(&[7; 32]).unwrap());
-    let other_kind = super::super::Key::hs512(&[8; 64]).unwrap();
+    let (one, two) = (key(), Key::hs256(&[7; 32]).unwrap());
+    let other_kind = Key::hs512(&[8; 64]).unwrap();
     let header = super::HEADER;
     let by_one = signed_by(&one, header, claims(""));
-    let ring = |keys: &[&super::super::Key]| {
+    let ring = |keys: &[&Key]| {
         let ring = KeyRing::new(keys.iter().copied().cloned()).unwrap();
         builder(ring).0.build().unwrap()
     };
     assert!(ring(&[&one, &other_kind]).verify(&by_one).is_ok());
     assert_eq!(ring(&[&one, &two]).verify(&by_one), Err(TokenError::UnknownKey));
     assert_eq!(ring(&[&other_kind]).verify(&by_one), Err(TokenError::UnsupportedHeader));
+}
+
+#[test]
+fn two_keys_of_one_kid_are_told_apart_by_their_algorithm() {
+    let named = |key: Key| key.named("2026").unwrap();
+    let one = named(key());
+    let two = named(Key::hs512(&[8; 64]).unwrap());
+    let (builder, clock) = builder(KeyRing::new([one.clone(), two.clone()]).unwrap());
+    let tokens = builder.build().unwrap();
+    let by = |key: &Key, alg: &str| {
+        let header = format!(r#"{{"alg":"{alg}","kid":"2026"}}"#);
+        tokens.verify(&signed_by(key, &header, claims(""))).map(|_verified| ())
+    };
+    assert_eq!(by(&one, "HS256"), Ok(()));
+    assert_eq!(by(&two, "HS512"), Ok(()));
+    assert_eq!(by(&one, "HS512"), Err(TokenError::BadSignature));
+    assert_eq!(by(&two, "HS256"), Err(TokenError::BadSignature));
+    assert_eq!(by(&one, "HS384"), Err(TokenError::UnsupportedHeader));
+
+    let end = std::time::UNIX_EPOCH + Duration::from_secs(super::NOW_S + 10);
+    tokens.replace_keys(KeyRing::new([one.clone(), two.clone().until(end)]).unwrap());
+    clock.advance(Duration::from_secs(10));
+    let header = r#"{"alg":"HS512","kid":"2026"}"#;
+    let verdict = tokens.verify(&signed_by(&two, header, claims("")));
+    assert_eq!(verdict, Err(TokenError::UnsupportedHeader), "it has ended");
 }
