@@ -3,7 +3,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, Start};
 
 /// A store's URL, taken apart: `scheme://[user[:password]@]host[:port][,…][/path][?name=value&…]`,
 /// or `scheme:PATH[?…]` for a local store. `%` and two hex digits stand for a byte, but not in
@@ -41,7 +41,7 @@ struct Authority {
 }
 
 impl StoreUrl {
-    /// What stands before the first colon.
+    /// What stands before the first colon, in lower case.
     pub fn scheme(&self) -> &str {
         &self.scheme
     }
@@ -51,7 +51,7 @@ impl StoreUrl {
         self.authority.as_ref()?.username.as_deref()
     }
 
-    /// The password, if there is one.
+    /// The password, if there is one: empty in `user:@host`.
     pub fn password(&self) -> Option<&str> {
         self.authority.as_ref()?.password.as_deref()
     }
@@ -96,7 +96,9 @@ impl StoreUrl {
 
     /// Takes out an option; from now on it is one that is allowed.
     pub fn take(&mut self, name: &'static str) -> Option<String> {
-        self.known.push(name);
+        if !self.known.contains(&name) {
+            self.known.push(name);
+        }
         let at = self.options.iter().position(|(given, _value)| given == name)?;
         Some(self.options.remove(at).1)
     }
@@ -138,17 +140,53 @@ impl StoreUrl {
     /// [`ErrorKind::Config`] if it is none, or not from a millisecond to an hour.
     pub fn take_time(&mut self, name: &'static str) -> Result<Option<Duration>> {
         self.take_as(name, "a time from 1ms to 60m, such as 250ms, 2s or 1m", |value| {
-            let unit_at = value.find(|char: char| !char.is_ascii_digit())?;
-            let (number, unit) = value.split_at(unit_at);
+            let (number, unit) = number_and_unit(value)?;
             let unit_ms = match unit {
                 "ms" => 1,
                 "s" => 1_000,
                 "m" => 60_000,
                 _ => return None,
             };
-            let ms = number.parse::<u64>().ok()?.checked_mul(unit_ms)?;
+            let ms = number.checked_mul(unit_ms)?;
             (1..=TIME_MS_MAX).contains(&ms).then(|| Duration::from_millis(ms))
         })
+    }
+
+    /// Takes out a number of bytes such as `512KiB`, `64MiB` or `2GiB`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if it is none, or not from 1 KiB to 1 TiB.
+    pub fn take_bytes(&mut self, name: &'static str) -> Result<Option<u64>> {
+        self.take_as(name, "a size from 1KiB to 1024GiB, such as 512KiB, 64MiB or 2GiB", |value| {
+            let (number, unit) = number_and_unit(value)?;
+            let unit_bytes = match unit {
+                "KiB" => 1_u64 << 10,
+                "MiB" => 1 << 20,
+                "GiB" => 1 << 30,
+                _ => return None,
+            };
+            let bytes = number.checked_mul(unit_bytes)?;
+            (1 << 10..=1 << 40).contains(&bytes).then_some(bytes)
+        })
+    }
+
+    /// Takes out when connecting returns: `wait=30s`, or `start=disconnected`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if one of them is something else, or both are given.
+    pub fn take_start(&mut self) -> Result<Option<Start>> {
+        let wait = self.take_time("wait")?.map(Start::Within);
+        let start = self.take_as("start", "connected or disconnected", |value| match value {
+            "connected" => Some(Start::Connected),
+            "disconnected" => Some(Start::Disconnected),
+            _ => None,
+        })?;
+        if wait.is_some() && start == Some(Start::Disconnected) {
+            return Err(wrong("start=disconnected waits for nothing; leave the option wait out"));
+        }
+        Ok(wait.or(start))
     }
 
     /// Refuses the first option that nobody took.
@@ -169,11 +207,23 @@ impl StoreUrl {
 
 const TIME_MS_MAX: u64 = 3_600_000;
 
+fn number_and_unit(text: &str) -> Option<(u64, &str)> {
+    let unit_at = text.find(|char: char| !char.is_ascii_digit())?;
+    let (number, unit) = text.split_at(unit_at);
+    Some((number.parse().ok()?, unit))
+}
+
 impl FromStr for StoreUrl {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
         let form = || wrong("a store URL has the form scheme://HOST or scheme:PATH");
+        if text.trim() != text {
+            return Err(wrong(
+                "the store URL begins or ends with white space, such as the newline at the end of \
+                 a file; take it out",
+            ));
+        }
         let (scheme, rest) = text.split_once(':').ok_or_else(form)?;
         let in_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
         if scheme.is_empty() || !scheme.bytes().all(in_scheme) {
@@ -191,7 +241,7 @@ impl FromStr for StoreUrl {
                 (Some(Authority::parse(authority)?), path)
             }
         };
-        let (scheme, path) = (scheme.to_owned(), decode(path)?);
+        let (scheme, path) = (scheme.to_ascii_lowercase(), parse_path(path)?);
         Ok(Self { scheme, authority, path, options: parse_options(options)?, known: Vec::new() })
     }
 }
@@ -201,20 +251,45 @@ const ESCAPE: &str = "the store URL cannot be read; in a user name, a password, 
 
 impl Authority {
     fn parse(text: &str) -> Result<Self> {
+        if text.contains(char::is_whitespace) {
+            return Err(wrong(SPACE));
+        }
         let (login, hosts) = match text.rsplit_once('@') {
             Some((login, hosts)) => (login, hosts),
             None => ("", text),
         };
-        let (username, password) = login.split_once(':').unwrap_or((login, ""));
-        let given =
-            |text: &str| Ok::<_, Error>(Some(decode(text)?).filter(|text| !text.is_empty()));
+        let (username, password) = match login.split_once(':') {
+            // `user:@` has an empty password, and `:@` none: so it is where the variable that
+            // should hold it is unset.
+            Some((username, password)) => {
+                (username, (!login.starts_with(':') || login.len() > 1).then_some(password))
+            }
+            None => (login, None),
+        };
+        let username = Some(decode(username)?).filter(|username| !username.is_empty());
         let hosts = match hosts {
             "" => Vec::new(),
             hosts => hosts.split(',').map(parse_host).collect::<Result<_>>()?,
         };
-        Ok(Self { username: given(username)?, password: given(password)?, hosts })
+        Ok(Self { username, password: password.map(decode).transpose()?, hosts })
     }
 }
+
+/// A name with spaces is one; a file whose name ends with a newline is nobody's.
+fn parse_path(text: &str) -> Result<String> {
+    if text.chars().any(|char| char.is_whitespace() && char != ' ') {
+        return Err(wrong(SPACE));
+    }
+    let path = decode(text)?;
+    if path.trim() != path {
+        let detail = "the path in the store URL begins or ends with white space; take it out";
+        return Err(wrong(detail));
+    }
+    Ok(path)
+}
+
+const SPACE: &str = "the store URL has white space in it; take it out, or write it as %20 where it \
+                     belongs to a password";
 
 /// `host`, `host:port`, `[v6]` or `[v6]:port`.
 fn parse_host(text: &str) -> Result<(String, Option<u16>)> {
@@ -243,6 +318,9 @@ const HOST: &str = "a server in the store URL is a name or an IP address (IPv6 i
                     perhaps a colon and a port from 1 to 65535; several are separated by commas";
 
 fn parse_options(text: &str) -> Result<Vec<(String, String)>> {
+    if text.contains(char::is_whitespace) {
+        return Err(wrong(SPACE));
+    }
     let mut options: Vec<(String, String)> = Vec::new();
     for option in text.split('&').filter(|option| !option.is_empty()) {
         let (name, value) = option.split_once('=').ok_or_else(|| {
@@ -332,6 +410,8 @@ mod tests {
         assert_eq!(parse("s://name@h").username(), Some("name"));
         assert_eq!(parse("s://:a:b@c@h").password(), Some("a:b@c"));
         assert_eq!(parse("s://:@h").password(), None);
+        assert_eq!(parse("s://name@h").password(), None);
+        assert_eq!(parse("s://name:@h").password(), Some(""));
         let socket = parse("s://user:word@/run/x.sock");
         assert_eq!((socket.path(), socket.password()), ("/run/x.sock", Some("word")));
         assert!(socket.servers(1).is_err());
@@ -350,6 +430,45 @@ mod tests {
         for text in ["s:", "s:?a=1", "s://a/b", "s:///a"] {
             let error = parse(text).local_path().unwrap_err();
             assert!(error.to_string().contains("s:PATH"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_case_of_a_scheme_does_not_matter() {
+        assert_eq!(parse("REDIS://Host").scheme(), "redis");
+        assert_eq!(parse("Redb:Path").path(), "Path");
+    }
+
+    #[test]
+    fn white_space_is_refused_as_such_but_within_a_path() {
+        assert_eq!(parse("s:my data/x y").path(), "my data/x y");
+        assert_eq!(parse("s://u:a%20b%0A@h").password(), Some("a b\n"));
+        for text in ["s:x\n", " s:x", "s:x ", "s:x\u{2003}", "s: x", "s:x%0A", "s:%20x", "s:x ?a=1"]
+            .into_iter()
+            .chain(["s:a\nb", "s:a\tb", "s://h?a=x\n", "s://h?a=x y", "s://h?a =x", "s://h\n/p"])
+            .chain(["s://u:a b@h", "s://a b", "s://h/p\n?a=1", "\n", "s\n"])
+        {
+            assert!(refusal(text).contains("white space"), "{text:?}: {}", refusal(text));
+        }
+    }
+
+    #[test]
+    fn sizes_and_the_way_to_start_are_read() {
+        let mut url = parse("s:?a=1KiB&b=64MiB&c=1024GiB&wait=30s");
+        assert_eq!(url.take_bytes("a").unwrap(), Some(1_024));
+        assert_eq!(url.take_bytes("b").unwrap(), Some(64 << 20));
+        assert_eq!(url.take_bytes("c").unwrap(), Some(1 << 40));
+        assert_eq!(url.take_start().unwrap(), Some(Start::Within(Duration::from_secs(30))));
+        for size in ["0KiB", "64", "64MB", "1025GiB", "-1KiB", "MiB", "99999999999999999999GiB"] {
+            let error = parse(&format!("s:?n={size}")).take_bytes("n").unwrap_err();
+            assert!(error.to_string().starts_with("the option n is a size"), "{error}");
+        }
+        let start = |text: &str| parse(text).take_start();
+        assert_eq!(start("s:?start=disconnected").unwrap(), Some(Start::Disconnected));
+        assert_eq!(start("s:?start=connected").unwrap(), Some(Start::Connected));
+        assert_eq!(start("s:").unwrap(), None);
+        for text in ["s:?start=later", "s:?wait=0s", "s:?wait=1s&start=disconnected"] {
+            assert_eq!(start(text).unwrap_err().kind(), ErrorKind::Config);
         }
     }
 
@@ -382,7 +501,8 @@ mod tests {
             let error = parse(&format!("s:?n={n}")).take_number("n", 1..=4).unwrap_err();
             assert_eq!(error.to_string(), "the option n is a number from 1 to 4");
         }
-        for t in ["0ms", "0s", "1", "ms", "1h", "-1s", "1 s", "61m", "99999999999999999999s", "s1"]
+        for t in
+            ["0ms", "0s", "1", "ms", "1h", "-1s", "1%20s", "61m", "99999999999999999999s", "s1"]
         {
             let error = parse(&format!("s:?t={t}")).take_time("t").unwrap_err();
             assert!(error.to_string().starts_with("the option t is a time"), "{error}");
