@@ -41,7 +41,7 @@ pub use steadfast_redis as redis;
 pub use steadfast_sled as sled;
 
 pub use cleanup::{Cleanup, CleanupBuilder, LastRun, Removed};
-pub use connect::{Connected, connect};
+pub use connect::{Connected, Connector, connect};
 pub use idempotency::Idempotency;
 pub use principal::Principal;
 pub use schema::State;

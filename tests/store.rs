@@ -4,8 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use serde::{Deserialize, Serialize};
-use steadfast::backend::{ErrorKind, Group, Key, Ttl};
-use steadfast::{Codec, State, Store};
+use steadfast::backend::{ErrorKind, Group, Key, StoreUrl, Ttl};
+use steadfast::memory::{MemoryBackend, MemoryConfig};
+use steadfast::{Codec, Connector, State, Store};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Profile {
@@ -124,10 +125,14 @@ async fn a_url_that_cannot_be_opened_says_what_can() {
         ("", "memory:"),
         ("memory", "memory:"),
         ("ftp:x", "memory:"),
-        ("MEMORY:", "memory:"),
+        ("MEMORYX:", "memory:"),
         ("memory+x:", "memory:"),
         ("memory:x", "memory:"),
-        ("memory:?pool=3", "the option pool; memory takes namespace"),
+        ("memory:?pool=3", "the option pool; memory takes namespace, limit"),
+        ("memory:?limit=64", "the option limit is a size"),
+        ("memory:\n", "white space"),
+        (" memory:", "white space"),
+        ("nowhere:x\n", "white space"),
         ("memory:?namespace=", "1 to 40"),
         ("memory:?namespace=a%20b", "1 to 40"),
     ] {
@@ -153,6 +158,38 @@ async fn a_url_that_cannot_be_opened_says_what_can() {
         let told = error.to_string();
         assert!(told.contains(word) || told.contains("needs the cargo feature"), "{url}: {error}");
     }
+}
+
+#[tokio::test]
+async fn the_case_of_a_scheme_does_not_matter_and_memory_takes_a_limit() {
+    let store = steadfast::connect("MEMORY:?limit=1MiB").await.unwrap();
+    assert_eq!(store.check().await.unwrap().limit_bytes, Some(1 << 20));
+}
+
+#[tokio::test]
+async fn a_store_of_ones_own_is_opened_by_its_scheme() {
+    let open = async |mut url: StoreUrl| {
+        let limit_bytes = url.take_bytes("size")?.unwrap_or(1 << 20);
+        url.finish()?;
+        Ok(MemoryBackend::new(MemoryConfig { limit_bytes }))
+    };
+    let connector = Connector::new().with("Toy", open);
+    let toy = connector.connect("TOY:?size=2MiB&namespace=shop").await.unwrap();
+    assert_eq!(toy.check().await.unwrap().limit_bytes, Some(2 << 20));
+    assert_eq!(toy.namespace.as_deref(), Some("shop"));
+    assert_eq!(connector.connect("memory:").await.unwrap().info().name, "memory");
+    for (url, word) in [
+        ("toy:?limit=1MiB", "the option limit; toy takes namespace, size"),
+        ("toy:?namespace=a%20b", "1 to 40"),
+        ("toy:\n", "white space"),
+        ("pigeon:", "toy:"),
+    ] {
+        let error = connector.connect(url).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{url}");
+        assert!(error.to_string().contains(word), "{url}: {error}");
+    }
+    let error = connector.with("memory", open).connect("memory:?limit=1MiB").await.unwrap_err();
+    assert!(error.to_string().contains("memory takes namespace, size"), "{error}");
 }
 
 /// What the operator says in the URL goes before what the code says.

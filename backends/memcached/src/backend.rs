@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use steadfast_backend::{
     Backend, BackendInfo, Capabilities, Durability, Entry, Error, ErrorKind, Health, Key,
-    Namespace, Result, ScanPage, ScanRequest, Transacted, Transactions, Watch, Watcher, Write,
-    Written, async_trait,
+    Namespace, Result, ScanPage, ScanRequest, Start, Transacted, Transactions, Watch, Watcher,
+    Write, Written, async_trait,
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::AbortHandle;
@@ -45,19 +45,26 @@ impl MemcachedBackend {
     ///
     /// [`ErrorKind::Config`] for bad settings and for a server that is not fit: none of Memcached,
     /// too old, with a password, or without CAS numbers. [`ErrorKind::Unavailable`] or
-    /// [`ErrorKind::Timeout`] if no server answers.
+    /// [`ErrorKind::Timeout`] if no server answers, unless the settings say
+    /// [otherwise](MemcachedConfig::start).
     pub async fn connect(config: impl Into<MemcachedConfig>) -> Result<Self> {
         Self::open(config.into()).await.map_err(|error| error.at(NAME, "connect"))
     }
 
     async fn open(config: MemcachedConfig) -> Result<Self> {
         config.check()?;
-        let MemcachedConfig { servers, timeout, connections } = config;
+        let MemcachedConfig { servers, timeout, connections, start } = config;
         let router = Router::new(servers.iter().map(|it| (it.address.as_str(), it.weight)));
         let servers = servers.into_iter().map(|it| Server::new(it.address, timeout, connections));
         let servers: Vec<_> = servers.map(Arc::new).collect();
-        let reached = join_all(servers.iter().map(|server| keeper::reach(server))).await;
-        let value_len_max = value_len_max(&servers, &reached)?;
+        let (reached, value_len_max) = match start {
+            Start::Disconnected => {
+                let not_yet = servers.iter().map(|_server| Err(keeper::not_reached()));
+                (not_yet.collect(), keeper::USUAL_VALUE_LEN_MAX)
+            }
+            Start::Within(time) => reach(&servers, time).await?,
+            _ => reach(&servers, Duration::ZERO).await?,
+        };
         let mut keepers = Vec::new();
         for (server, reached) in servers.iter().zip(reached) {
             let keeper = Keeper::new(Arc::clone(server), reached, value_len_max);
@@ -138,6 +145,22 @@ impl MemcachedBackend {
         });
         let answers: Result<Vec<_>> = join_all(asked).await.into_iter().collect();
         Ok(health::sum(&answers?, started.elapsed()))
+    }
+}
+
+/// Looks for the servers until one is there, or the time is over. What those can all hold comes
+/// with them.
+async fn reach(servers: &[Arc<Server>], time: Duration) -> Result<(Vec<Result<Found>>, usize)> {
+    let deadline = tokio::time::Instant::now() + time;
+    loop {
+        let reached = join_all(servers.iter().map(|server| keeper::reach(server))).await;
+        match value_len_max(servers, &reached) {
+            Ok(len) => return Ok((reached, len)),
+            Err(error) if error.is_outage() && tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(keeper::RETRY_PERIOD).await;
+            }
+            Err(error) => return Err(error),
+        }
     }
 }
 

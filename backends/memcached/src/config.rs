@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use steadfast_backend::{Error, ErrorKind, Result};
+use steadfast_backend::{Error, ErrorKind, Result, Start};
 
 /// Each unit of weight costs every call a hash of its key.
 pub(crate) const WEIGHT_MAX: u32 = 100;
@@ -26,6 +26,7 @@ pub struct MemcachedConfig {
     pub(crate) servers: Vec<ServerConfig>,
     pub(crate) timeout: Duration,
     pub(crate) connections: usize,
+    pub(crate) start: Start,
 }
 
 #[derive(Clone, Debug)]
@@ -45,7 +46,8 @@ impl MemcachedConfig {
     }
 
     pub(crate) fn without_servers() -> Self {
-        Self { servers: Vec::new(), timeout: Duration::from_secs(1), connections: 2 }
+        let (timeout, start) = (Duration::from_secs(1), Start::default());
+        Self { servers: Vec::new(), timeout, connections: 2, start }
     }
 
     /// One more server. Adding or removing one moves only the keys that come to it or leave it.
@@ -77,6 +79,14 @@ impl MemcachedConfig {
     #[must_use]
     pub fn connections(mut self, connections: usize) -> Self {
         self.connections = connections;
+        self
+    }
+
+    /// When [`connect`](crate::MemcachedBackend::connect) returns. With [`Start::Disconnected`] a
+    /// value may have the usual megabyte, and a server that takes less (`-I`) is not used.
+    #[must_use]
+    pub fn start(mut self, start: Start) -> Self {
+        self.start = start;
         self
     }
 

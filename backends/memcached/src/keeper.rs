@@ -12,7 +12,7 @@ use crate::server::Server;
 /// answer, and its end is seen at once.
 const WATCH_PERIOD: Duration = Duration::from_secs(1);
 /// How often a server that is out is tried.
-const RETRY_PERIOD: Duration = Duration::from_millis(250);
+pub(crate) const RETRY_PERIOD: Duration = Duration::from_millis(250);
 /// How often the addresses of its name are looked up.
 const RESOLVE_PERIOD: Duration = Duration::from_secs(30);
 /// How long a step may take at most while a server is being reached: whoever waits longer for a
@@ -23,6 +23,9 @@ const REACH_STEP_MAX: Duration = Duration::from_secs(1);
 const SLOW: Duration = Duration::from_millis(250);
 /// What an item takes besides the value: its own header, the longest key and our header.
 const ITEM_OVERHEAD: usize = 512;
+
+/// With the megabyte that an item may have unless a server is started with another `-I`.
+pub(crate) const USUAL_VALUE_LEN_MAX: usize = (1 << 20) - ITEM_OVERHEAD;
 
 /// Watches over one server: admits it, tells its time, ejects it, admits it again.
 #[derive(Debug)]
@@ -37,6 +40,11 @@ pub(crate) struct Keeper {
 /// Looks for a server by its name.
 pub(crate) async fn reach(server: &Server) -> Result<Found> {
     Admin::open(&server.address, reach_step(server)).await
+}
+
+/// Why a server is out that was not looked for.
+pub(crate) fn not_reached() -> Error {
+    Error::new(ErrorKind::Unavailable, "it was not reached yet")
 }
 
 /// The longest value that fits into an item of a server, whatever the key.
@@ -103,8 +111,8 @@ impl Keeper {
     fn admit(&self, reached: Result<Found>) -> Result<Admin> {
         let mut found = reached?;
         if value_len_max(&found) < self.value_len_max {
-            let detail = "its item_size_max is smaller than that of the servers at the start; \
-                          start them all with the same -I";
+            let detail = "its item_size_max is smaller than that of the servers at the start, or \
+                          than the usual megabyte; start them all with the same -I";
             return Err(Error::new(ErrorKind::Config, detail));
         }
         self.server.admit(found.admin.address(), found.clock);

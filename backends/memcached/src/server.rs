@@ -1,6 +1,7 @@
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::time::Instant;
 use crate::client::Client;
 use crate::clock::ServerClock;
 use crate::error;
+use crate::keeper;
 
 /// One server: the way to it while it is there, and the reason while it is out.
 ///
@@ -23,6 +25,8 @@ pub(crate) struct Server {
     link: RwLock<Link>,
     /// Somebody got no answer: whether the server is there should be looked into.
     pub(crate) doubted: Notify,
+    /// It was admitted once.
+    was_up: AtomicBool,
 }
 
 enum Link {
@@ -33,9 +37,9 @@ enum Link {
 impl Server {
     /// It is out until it is admitted.
     pub(crate) fn new(address: String, timeout: Duration, connections: usize) -> Self {
-        let never = Error::new(ErrorKind::Unavailable, "it was not reached yet");
-        let link = RwLock::new(Link::Out(Arc::new(never)));
-        Self { address, timeout, connections, link, doubted: Notify::new() }
+        let link = RwLock::new(Link::Out(Arc::new(keeper::not_reached())));
+        let (doubted, was_up) = (Notify::new(), AtomicBool::new(false));
+        Self { address, timeout, connections, link, doubted, was_up }
     }
 
     /// The connections, and what is known of the clock at some moment.
@@ -69,6 +73,7 @@ impl Server {
     /// It is there: calls go to it, over connections of their own.
     pub(crate) fn admit(&self, address: SocketAddr, clock: ServerClock) {
         let client = Client::new(address, self.timeout, self.connections);
+        self.was_up.store(true, Ordering::Relaxed);
         self.set(Link::Up(Arc::new(client), clock));
     }
 
@@ -89,6 +94,10 @@ impl Server {
     }
 
     fn is_out(&self, reason: &Arc<Error>) -> Error {
+        if !self.was_up.load(Ordering::Relaxed) {
+            let detail = format!("never connected to the server {}: {reason}", self.address);
+            return Error::new(reason.kind(), detail).caused_by(Arc::clone(reason));
+        }
         let detail = format!(
             "the server {} is out: {reason}; it is used again as soon as it answers",
             self.address
@@ -131,9 +140,14 @@ mod tests {
         assert_eq!((clock.earliest_us(), clock.latest_us()), (11_000_000, 12_000_000));
     }
 
-    #[test]
-    fn a_server_that_is_out_says_who_it_is_and_why() {
-        let server = server();
+    #[tokio::test]
+    async fn a_server_that_is_out_says_who_it_is_and_why() {
+        let (server, now) = (server(), std::time::Instant::now());
+        server.eject(Error::new(ErrorKind::Timeout, "it is silent"));
+        let error = server.link().map(drop).unwrap_err();
+        assert_eq!((error.kind(), error.is_ambiguous()), (ErrorKind::Timeout, false));
+        assert!(error.to_string().contains("never connected to the server cache:11211"), "{error}");
+        server.admit(([127, 0, 0, 1], 1).into(), ServerClock::shown(10, now, now));
         server.eject(Error::new(ErrorKind::Timeout, "it is silent"));
         let error = server.link().map(drop).unwrap_err();
         assert_eq!((error.kind(), error.is_ambiguous()), (ErrorKind::Unavailable, false));

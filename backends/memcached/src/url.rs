@@ -11,6 +11,8 @@ impl MemcachedConfig {
     /// | --- | --- |
     /// | `timeout` | as `250ms` or `2s` |
     /// | `connections` | how many a server gets from this process, besides the one that watches it |
+    /// | `wait` | how long an outage at the start is waited for, as `30s` |
+    /// | `start` | `connected`, or `disconnected`: [at once](steadfast_backend::Start::Disconnected) |
     /// | `weights` | those of the servers, in their order: `2,1,1` |
     ///
     /// ```
@@ -54,6 +56,9 @@ impl MemcachedConfig {
         }
         if let Some(connections) = url.take_number("connections", 1..=CONNECTIONS_MAX)? {
             config = config.connections(connections as usize);
+        }
+        if let Some(start) = url.take_start()? {
+            config = config.start(start);
         }
         url.finish()?;
         config.check()?;

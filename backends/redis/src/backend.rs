@@ -7,12 +7,13 @@ use futures_util::future::try_join_all;
 use redis::Value;
 use steadfast_backend::{
     Backend, BackendInfo, Capabilities, Durability, Entry, Error, ErrorKind, Health, Key,
-    Namespace, Result, ScanPage, ScanRequest, Transacted, Transactions, Watch, Watcher, Write,
-    Written, async_trait,
+    Namespace, Result, ScanPage, ScanRequest, Start, Transacted, Transactions, Watch, Watcher,
+    Write, Written, async_trait,
 };
 
 use crate::clock::Moment;
 use crate::config::{Acknowledged, RedisConfig, Servers};
+use crate::contact::Contact;
 use crate::error::{Fault, NAME, Outcome, Then, nonsense};
 use crate::gate::{Gate, Inside};
 use crate::health::Report;
@@ -31,46 +32,47 @@ pub struct RedisBackend {
     info: BackendInfo,
     config: Arc<RedisConfig>,
     router: Arc<Router>,
+    contact: Contact,
     large: LargeKeys,
     gate: Gate,
-    /// The warnings that were logged last.
-    warned: Mutex<Vec<String>>,
+    warned: Arc<Warned>,
 }
 
+/// The warnings that were logged last.
+#[derive(Default)]
+struct Warned(Mutex<Vec<String>>);
+
 impl RedisBackend {
-    /// Connects, and finds out what the servers can do.
+    /// Connects, and finds out what the servers can do. Of a Cluster, the primaries that are there
+    /// are enough. With [`Start::Disconnected`] it returns at once: the servers are found later,
+    /// and until then what depends on them is as [`RedisConfig::evicts`] says it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] for settings that cannot work, [`ErrorKind::Rejected`] for wrong
-    /// credentials or a user that lacks a permission, [`ErrorKind::Unavailable`] or
-    /// [`ErrorKind::Timeout`] if no primary answers within the connect timeout and the timeout.
+    /// [`ErrorKind::Config`] for settings that cannot work, or do not suit the servers;
+    /// [`ErrorKind::Rejected`] for wrong credentials or a user that lacks a permission;
+    /// [`ErrorKind::Unavailable`] or [`ErrorKind::Timeout`] if no primary answers within the
+    /// connect timeout and the timeout, or the time of [`Start::Within`].
     pub async fn connect(config: RedisConfig) -> Result<Self> {
         config.check()?;
         let config = Arc::new(config);
         let router = Arc::new(Router::start(&config));
-        let found = probe::servers(&router, &config).await;
-        let found = found.map_err(|fault| fault.told("connect", false))?;
-        let info = BackendInfo { name: NAME, capabilities: capabilities(&config, &found) };
-        let backend = Self {
-            info,
-            config,
-            router,
-            large: LargeKeys::new(),
-            gate: Gate::default(),
-            warned: Mutex::default(),
+        let warned = Arc::new(Warned::default());
+        let (contact, can) = if config.start == Start::Disconnected {
+            let warned = Arc::clone(&warned);
+            let warn = move |warnings: &[String]| warned.warn(warnings);
+            let can = capabilities(&config, config.evicts.unwrap_or(true), true);
+            (Contact::begin(&config, &router, warn), can)
+        } else {
+            let found = probe::servers(&router, &config).await;
+            let found = found.map_err(|fault| fault.told("connect", false))?;
+            warned.warn(&found.warnings);
+            let can = capabilities(&config, found.evicts, found.invalidations);
+            (Contact::made(found), can)
         };
-        backend.warn(&found.health.warnings);
-        Ok(backend)
-    }
-
-    /// Says what an operator should change, each time that is something else.
-    fn warn(&self, warnings: &[String]) {
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        for warning in warnings.iter().filter(|warning| !warned.contains(warning)) {
-            tracing::warn!(warning, "Redis may lose what must be kept");
-        }
-        warnings.clone_into(&mut warned);
+        let info = BackendInfo { name: NAME, capabilities: can };
+        let (large, gate) = (LargeKeys::new(), Gate::default());
+        Ok(Self { info, config, router, contact, large, gate, warned })
     }
 
     fn enter(&self, operation: &'static str) -> Result<Inside<'_>> {
@@ -87,8 +89,19 @@ impl RedisBackend {
         progress: &Progress,
         work: impl Future<Output = Outcome<T>>,
     ) -> Outcome<T> {
+        let work = async {
+            self.contact.found().await?;
+            work.await
+        };
         match tokio::time::timeout_at(progress.deadline, work).await {
             Ok(outcome) => outcome,
+            Err(_elapsed) if !self.contact.is_made() => {
+                let detail = format!(
+                    "never connected: {}: no answer within {:?} yet; check that it is up",
+                    self.config.servers, self.config.timeout
+                );
+                Err(Fault::new(ErrorKind::Timeout, detail).untouched())
+            }
             Err(_elapsed) if progress.may_be_done() => Err(elapsed(self.config.timeout)),
             Err(_elapsed) => Err(elapsed(self.config.timeout).untouched()),
         }
@@ -209,6 +222,17 @@ impl RedisBackend {
     }
 }
 
+impl Warned {
+    /// Says what an operator should change, each time that is something else.
+    fn warn(&self, warnings: &[String]) {
+        let mut warned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for warning in warnings.iter().filter(|warning| !warned.contains(warning)) {
+            tracing::warn!(warning, "Redis may lose what must be kept");
+        }
+        warnings.clone_into(&mut warned);
+    }
+}
+
 fn changed(write: &Write, written: &Result<Written>) -> bool {
     !matches!(write, Write::Check { .. }) && matches!(written, Ok(Written::Applied { .. }))
 }
@@ -230,7 +254,7 @@ const VALUE_LEN_MAX: usize = 16 << 20;
 /// While the script runs, the server does nothing else.
 const BATCH_LEN_MAX: usize = 1_024;
 
-fn capabilities(config: &RedisConfig, found: &probe::Found) -> Capabilities {
+fn capabilities(config: &RedisConfig, evicts: bool, invalidations: bool) -> Capabilities {
     Capabilities {
         transactions: match config.servers {
             Servers::Single(_) | Servers::Sentinel { .. } => Transactions::Any,
@@ -238,8 +262,8 @@ fn capabilities(config: &RedisConfig, found: &probe::Found) -> Capabilities {
         },
         scan: true,
         shared: true,
-        evicts: found.evicts,
-        invalidations: found.invalidations,
+        evicts,
+        invalidations,
         durability: match config.durability {
             Acknowledged::ByPrimary => Durability::Volatile,
             Acknowledged::ByReplicas(_) => Durability::Replicated,
@@ -362,12 +386,15 @@ impl Backend for RedisBackend {
 
     async fn watch(&self, namespace: &Namespace, watcher: Arc<dyn Watcher>) -> Result<Watch> {
         let _inside = self.enter("watch")?;
-        if !self.info.capabilities.invalidations {
-            return Err(Error::unwatched().at(NAME, "watch"));
-        }
-        let feed = feed::start(&self.config, &self.router, namespace, watcher);
+        let feed = async {
+            if !self.contact.found().await?.invalidations {
+                return Ok(None);
+            }
+            feed::start(&self.config, &self.router, namespace, watcher).await.map(Some)
+        };
         let feed = self.within(&self.progress(), feed).await;
-        feed.map(Watch::new).map_err(|fault| fault.told("watch", false))
+        let feed = feed.map_err(|fault| fault.told("watch", false))?;
+        feed.map(Watch::new).ok_or_else(|| Error::unwatched().at(NAME, "watch"))
     }
 
     async fn check(&self) -> Result<Health> {
@@ -375,12 +402,13 @@ impl Backend for RedisBackend {
         let started = Instant::now();
         let health = self.within(&self.progress(), health(&self.router, &self.config)).await;
         let health = health.map_err(|fault| fault.told("check", false))?;
-        self.warn(&health.warnings);
+        self.warned.warn(&health.warnings);
         Ok(Health { latency: started.elapsed(), ..health })
     }
 
     async fn close(&self) -> Result<()> {
         self.gate.shut().await;
+        self.contact.close();
         self.router.close();
         Ok(())
     }

@@ -9,13 +9,14 @@ use steadfast_backend::ErrorKind;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::config::{Address, RedisConfig};
+use crate::config::{Address, AddressMap, RedisConfig};
 use crate::dial;
 use crate::error::{Fault, Then, nonsense, sound};
 use crate::lane::Progress;
 use crate::locate::Locate;
 use crate::pace::REJECTED;
 use crate::question::{Answer, Question};
+use crate::race;
 use crate::shard::Shard;
 use crate::slots::{Range, ranges};
 use crate::task::Task;
@@ -45,7 +46,7 @@ struct Shared {
     /// Counts the maps.
     maps: watch::Sender<u64>,
     /// Why the last attempt to read one failed.
-    trouble: Mutex<Option<Fault>>,
+    trouble: watch::Sender<Option<Fault>>,
 }
 
 impl Cluster {
@@ -59,16 +60,22 @@ impl Cluster {
             shards: Mutex::default(),
             stale: Notify::new(),
             maps: watch::Sender::new(0),
-            trouble: Mutex::default(),
+            trouble: watch::Sender::new(None),
         });
         let reader = Task::spawn(keep_reading(Arc::clone(&shared)));
         Self { shared, reader }
     }
 
-    /// Until the map has been read once.
-    pub(crate) async fn ready(&self) {
-        // The sender lives as long as this does.
-        let _ = self.shared.maps.subscribe().wait_for(|maps| *maps > 0).await;
+    /// Until the map has been read once, or the last attempt failed.
+    pub(crate) async fn ready(&self) -> Result<(), Fault> {
+        let mut maps = self.shared.maps.subscribe();
+        let mut trouble = self.shared.trouble.subscribe();
+        tokio::select! {
+            biased;
+            // The senders live as long as this does.
+            _ = maps.wait_for(|maps| *maps > 0) => Ok(()),
+            Ok(trouble) = trouble.wait_for(Option::is_some) => trouble.clone().map_or(Ok(()), Err),
+        }
     }
 
     /// Changes with every new map.
@@ -92,11 +99,6 @@ impl Cluster {
     /// When the primaries were last found to be these.
     pub(crate) fn confirmed(&self) -> Option<std::time::Instant> {
         *self.shared.confirmed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Why the map could not be read, if it never was.
-    pub(crate) fn trouble(&self) -> Option<Fault> {
-        self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Gives up all connections.
@@ -206,7 +208,7 @@ impl Shared {
             }
             (address, _) => address.ok_or_else(nonsense)?,
         };
-        Ok(self.shard_at(&address))
+        Ok(self.shard_at(&self.config.address_map.apply(address)))
     }
 
     fn shard_at(&self, address: &Address) -> Arc<Shard> {
@@ -219,34 +221,33 @@ impl Shared {
         shard
     }
 
-    /// Reads the map from whoever answers first, of those that are known and then of the seeds;
+    /// Reads the map from who answers first, of those that are known and then of the seeds;
     /// from one that is cut off from the others only if there is no other.
     async fn read_map(&self) -> Result<(), Fault> {
         let known: Vec<Arc<Shard>> = {
             let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
             shards.values().filter(|shard| shard.primary.is_up()).map(Arc::clone).collect()
         };
-        let mut rest: Result<Told, Fault> = Err(nonsense());
-        for shard in known {
-            match self.told_by(&shard).await {
-                Ok(told) if told.is_ok => return self.learn(told),
-                other => rest = rest.or(other),
+        let known: Vec<_> = known.iter().map(|shard| self.told_by(shard)).collect();
+        let known = race::first(known, Told::is_ok).await;
+        let told = match known {
+            Ok(told) if told.is_ok => told,
+            known => {
+                let seeds: Vec<_> = self.seeds.iter().map(|it| self.told_by_seed(it)).collect();
+                match race::first(seeds, Told::is_ok).await {
+                    Ok(told) if told.is_ok => told,
+                    told => known.or(told)?,
+                }
             }
-        }
-        for seed in &self.seeds {
-            match self.told_by_seed(seed).await {
-                Ok(told) if told.is_ok => return self.learn(told),
-                other => rest = rest.or(other),
-            }
-        }
-        self.learn(rest?)
+        };
+        self.learn(told)
     }
 
     async fn told_by(&self, shard: &Shard) -> Result<Told, Fault> {
         let (since, question) = (std::time::Instant::now(), question());
         let asked = shard.primary.ask_all(&question);
         let answers = answered_within(self.config.connect_timeout, asked).await?;
-        Told::read(answers, since, shard.primary.address().as_ref())
+        Told::read(answers, since, shard.primary.address().as_ref(), &self.config.address_map)
     }
 
     /// A seed may be a replica, or know itself by another name.
@@ -255,8 +256,10 @@ impl Shared {
         let mut connection = dial::bare(&self.config, seed, &self.config.login).await?;
         let asked =
             async { Ok(connection.send_packed_commands(&question, 0, question.len()).await?) };
-        let answers = answered_within(self.config.connect_timeout, asked).await?;
-        Told::read(answers, since, Some(seed))
+        let told = answered_within(self.config.connect_timeout, asked)
+            .await
+            .and_then(|answers| Told::read(answers, since, Some(seed), &self.config.address_map));
+        told.map_err(|fault| fault.at(seed))
     }
 
     fn learn(&self, Told { map, since, .. }: Told) -> Result<(), Fault> {
@@ -302,11 +305,16 @@ struct Told {
 }
 
 impl Told {
+    fn is_ok(&self) -> bool {
+        self.is_ok
+    }
+
     /// From the answers to [`question`].
     fn read(
         answers: Vec<Value>,
         since: std::time::Instant,
         asked: Option<&Address>,
+        address_map: &AddressMap,
     ) -> Result<Self, Fault> {
         let mut answers = answers.into_iter();
         let mut next = || sound(answers.next().ok_or_else(nonsense)?);
@@ -314,7 +322,10 @@ impl Told {
             Some(Address::Tcp(host, _)) => host.as_str(),
             _ => "127.0.0.1",
         };
-        let map = ranges(next()?, asked)?.into();
+        let map = ranges(next()?, asked)?
+            .into_iter()
+            .map(|range| Range { primary: address_map.apply(range.primary), ..range });
+        let map = map.collect();
         let info: String = redis::from_redis_value(next()?).map_err(|_not_text| nonsense())?;
         let is_ok = info.lines().any(|line| line.trim() == "cluster_state:ok");
         Ok(Self { map, since, is_ok })
@@ -343,9 +354,9 @@ async fn keep_reading(shared: Arc<Shared>) {
         if let Some(fault) = &trouble {
             tracing::debug!(cause = fault.detail, "cannot read the map of the Cluster");
         }
-        let rejected = trouble.as_ref().is_some_and(|fault| fault.kind == ErrorKind::Rejected);
-        *shared.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
-        if rejected {
+        let is_wrong = trouble.as_ref().is_some_and(|fault| !fault.is_outage());
+        shared.trouble.send_replace(trouble);
+        if is_wrong {
             tokio::time::sleep(REJECTED).await;
         }
         tokio::time::sleep(READ_PAUSE).await;

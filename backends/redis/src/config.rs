@@ -1,8 +1,9 @@
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
-use steadfast_backend::{Error, ErrorKind, Result};
+use steadfast_backend::{Error, ErrorKind, Result, Start};
 
 use crate::error::NAME;
 
@@ -46,6 +47,16 @@ pub struct RedisConfig {
     /// older than the last write, so that even its own writer does not see it, and a session that
     /// was ended is still shown; while the primary is away, by any time.
     pub read_from_replicas: bool,
+    /// When [`connect`](crate::RedisBackend::connect) returns.
+    pub start: Start,
+    /// Whether the servers may drop live entries to make room, as
+    /// [`Capabilities::evicts`](steadfast_backend::Capabilities::evicts) tells it. If `None`, they
+    /// are asked (`INFO`); where that cannot be found out before `connect` returns, they may.
+    /// Servers that do although this says that they do not are refused.
+    pub evicts: Option<bool>,
+    /// Where to connect to instead of the addresses that a Cluster or Sentinels tell, for clients
+    /// that cannot reach those.
+    pub address_map: AddressMap,
 }
 
 impl RedisConfig {
@@ -63,16 +74,15 @@ impl RedisConfig {
             queue_len_max: 4096,
             durability: Acknowledged::ByPrimary,
             read_from_replicas: false,
+            start: Start::Connected,
+            evicts: None,
+            address_map: AddressMap::default(),
         }
     }
 
     pub(crate) fn check(&self) -> Result<()> {
         let wrong = |detail: &str| Err(Error::new(ErrorKind::Config, detail).at(NAME, "connect"));
-        let addresses = match &self.servers {
-            Servers::Single(address) => std::slice::from_ref(address),
-            Servers::Cluster(seeds) => seeds,
-            Servers::Sentinel { sentinels, .. } => sentinels,
-        };
+        let addresses = self.servers.addresses();
         if addresses.is_empty() {
             return wrong("no server is named; give at least one");
         }
@@ -98,7 +108,8 @@ impl RedisConfig {
             || matches!(&self.servers, Servers::Sentinel { login, .. } if is_lame(login))
         {
             return wrong(
-                "a user name needs a password; a password alone is that of the default user",
+                "a user name needs a password, which may be empty, as in redis://USER:@HOST; a \
+                 password alone is that of the default user",
             );
         }
         #[cfg(feature = "tls")]
@@ -132,6 +143,23 @@ pub enum Servers {
     },
 }
 
+impl Servers {
+    pub(crate) fn addresses(&self) -> &[Address] {
+        match self {
+            Self::Single(address) => std::slice::from_ref(address),
+            Self::Cluster(seeds) => seeds,
+            Self::Sentinel { sentinels, .. } => sentinels,
+        }
+    }
+}
+
+impl fmt::Display for Servers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addresses: Vec<_> = self.addresses().iter().map(Address::to_string).collect();
+        f.write_str(&addresses.join(", "))
+    }
+}
+
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
@@ -163,6 +191,68 @@ impl fmt::Display for Address {
             Self::Unix(path) => write!(f, "{}", path.display()),
         }
     }
+}
+
+/// Other addresses for those that a Cluster or Sentinels tell.
+///
+/// ```
+/// use steadfast_redis::{Address, AddressMap};
+///
+/// let map: AddressMap = "10.0.0.1:7000=127.0.0.1:7401,10.0.0.2=localhost".parse()?;
+/// assert_eq!(map.apply(Address::tcp("10.0.0.1", 7000)), Address::tcp("127.0.0.1", 7401));
+/// assert_eq!(map.apply(Address::tcp("10.0.0.2", 7000)), Address::tcp("localhost", 7000));
+/// assert_eq!(map.apply(Address::tcp("10.0.0.3", 7000)), Address::tcp("10.0.0.3", 7000));
+/// # Ok::<(), steadfast_backend::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddressMap(Vec<(Place, Place)>);
+
+/// A host, and a port where it matters.
+type Place = (String, Option<u16>);
+
+impl AddressMap {
+    /// Where to connect to.
+    #[must_use]
+    pub fn apply(&self, told: Address) -> Address {
+        let Address::Tcp(host, port) = &told else { return told };
+        let is_told = |(of, number): &Place| of == host && number.is_none_or(|it| it == *port);
+        match self.0.iter().find(|(from, _to)| is_told(from)) {
+            Some((_from, (host, number))) => Address::tcp(host.clone(), number.unwrap_or(*port)),
+            None => told,
+        }
+    }
+}
+
+impl FromStr for AddressMap {
+    type Err = Error;
+
+    /// `TOLD=REAL,…`: both with a port, or both without, where the port stays what it is.
+    fn from_str(text: &str) -> Result<Self> {
+        let pair = |pair: &str| {
+            let (from, to) = pair.split_once('=')?;
+            let (from, to) = (place(from)?, place(to)?);
+            (from.1.is_some() == to.1.is_some()).then_some((from, to))
+        };
+        let pairs = text.split(',').map(pair).collect::<Option<_>>();
+        pairs.map(Self).ok_or_else(|| {
+            let detail = "addresses are mapped by TOLD=REAL,…, each HOST:PORT or each HOST alone, \
+                          as in 10.0.0.1:7000=127.0.0.1:7401";
+            Error::new(ErrorKind::Config, detail)
+        })
+    }
+}
+
+/// `host`, `host:port`, `[v6]` or `[v6]:port`.
+fn place(text: &str) -> Option<Place> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => rest.split_once(']')?,
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
+    };
+    let port = match port {
+        "" => None,
+        port => Some(port.strip_prefix(':')?.parse().ok().filter(|port| *port > 0)?),
+    };
+    (!host.is_empty() && !host.contains(char::is_whitespace)).then(|| (host.to_owned(), port))
 }
 
 /// A user name and a password; `Debug` shows neither.

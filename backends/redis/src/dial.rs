@@ -1,6 +1,8 @@
 //! How a connection comes about.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
@@ -12,8 +14,8 @@ use redis::{
 use socket2::TcpKeepalive;
 use steadfast_backend::ErrorKind;
 
-use crate::config::{Address, Login, RedisConfig};
-use crate::error::{Fault, Then, nonsense, sound};
+use crate::config::{Address, Login, RedisConfig, Servers};
+use crate::error::{Fault, Then, a_cluster, nonsense, sound};
 use crate::frame::number;
 use crate::script;
 
@@ -41,29 +43,30 @@ pub(crate) async fn server(
     address: &Address,
     role: Role,
 ) -> Result<Dialled, Fault> {
-    within(config.connect_timeout, address, async {
-        let mut connection = open(config, address, &config.login, config.database, None).await?;
-        let mut hello = redis::pipe();
-        hello.cmd("ROLE").cmd("SCRIPT").arg("LOAD").arg(script::BODY);
+    within(config, address, async |progress| {
+        let mut connection = open(config, address, None).await?;
+        progress.connected();
+        let mut questions = ping();
+        questions.cmd("SCRIPT").arg("LOAD").arg(script::BODY);
         if role == Role::Replica {
             // What a Cluster wants of who reads from a replica; elsewhere it is refused.
-            hello.cmd("READONLY");
+            questions.cmd("READONLY");
         }
-        hello.cmd("TIME");
         let asked = Instant::now();
-        let count = hello.len();
-        let answers = connection.send_packed_commands(&hello, 0, count).await?;
-        let mut answers = answers.into_iter();
-        let found = role_in(sound(answers.next().ok_or_else(nonsense)?)?)?;
-        if found != role {
-            let detail = format!("the server at {address} is a {found:?} now, not a {role:?}");
+        let (login, database) = (&config.login, config.database);
+        let mut answers = greet(&mut connection, login, database, questions).await?;
+        let loaded = answers.get(PING_LEN).cloned().ok_or_else(nonsense)?;
+        answers.truncate(PING_LEN);
+        let (found, now_us) = pong(answers)?;
+        found.suits(config)?;
+        if found.role != Some(role) {
+            let found = found.role.ok_or_else(nonsense)?;
+            let detail = format!("the server is a {found:?} now, not a {role:?}");
             return Err(Fault::new(ErrorKind::Unavailable, detail).untouched().then(Then::Resolve));
         }
-        let loaded = answers.next().ok_or_else(nonsense)?;
         if role == Role::Primary {
             sound(loaded)?;
         }
-        let now_us = time(sound(answers.last().ok_or_else(nonsense)?)?)?;
         Ok(Dialled { connection, now_us, asked })
     })
     .await
@@ -75,7 +78,13 @@ pub(crate) async fn bare(
     address: &Address,
     login: &Login,
 ) -> Result<MultiplexedConnection, Fault> {
-    within(config.connect_timeout, address, open(config, address, login, 0, None)).await
+    within(config, address, async |progress| {
+        let mut connection = open(config, address, None).await?;
+        progress.connected();
+        greet(&mut connection, login, 0, redis::pipe()).await?;
+        Ok(connection)
+    })
+    .await
 }
 
 /// Connects to a server whose pushes are heard.
@@ -84,51 +93,82 @@ pub(crate) async fn listening(
     address: &Address,
     ear: Ear,
 ) -> Result<MultiplexedConnection, Fault> {
-    let opened = open(config, address, &config.login, config.database, Some(ear));
-    within(config.connect_timeout, address, opened).await
+    within(config, address, async |_progress| open(config, address, Some(ear)).await).await
+}
+
+/// Whether there is a connection.
+#[derive(Default)]
+struct Progress(AtomicBool);
+
+impl Progress {
+    fn connected(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 async fn within<T>(
-    time: Duration,
+    config: &RedisConfig,
     address: &Address,
-    dialling: impl Future<Output = Result<T, Fault>>,
+    dialling: impl AsyncFnOnce(&Progress) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
-    match tokio::time::timeout(time, dialling).await {
-        Ok(Ok(dialled)) => Ok(dialled),
-        Ok(Err(fault)) => Err(fault),
+    let (time, progress) = (config.connect_timeout, Progress::default());
+    let dialled = tokio::time::timeout(time, dialling(&progress)).await;
+    let fault = match dialled {
+        Ok(Ok(dialled)) => return Ok(dialled),
+        Ok(Err(fault)) => fault,
         Err(_elapsed) => {
-            let detail = format!(
-                "no connection to {address} within {time:?}; check that the server is up and that \
-                 nothing in between drops packets"
-            );
-            Err(Fault::new(ErrorKind::Unavailable, detail).untouched())
+            let detail = if progress.0.into_inner() {
+                let tls = if is_encrypted(config) { "expects no TLS" } else { "expects TLS" };
+                format!(
+                    "the server takes connections, but gave no answer within {time:?}; check that \
+                     it is not stopped or overloaded, that it is Redis or Valkey, and whether it \
+                     {tls}"
+                )
+            } else {
+                format!(
+                    "no connection within {time:?}; check that the server is up and that nothing \
+                     in between drops packets"
+                )
+            };
+            Fault::new(ErrorKind::Unavailable, detail).untouched()
         }
-    }
+    };
+    Err(fault.at(address))
 }
 
+#[cfg(feature = "tls")]
+fn is_encrypted(config: &RedisConfig) -> bool {
+    config.tls.is_some()
+}
+
+#[cfg(not(feature = "tls"))]
+fn is_encrypted(_config: &RedisConfig) -> bool {
+    false
+}
+
+/// Opens a connection. Only with an ear it is logged in, too.
 async fn open(
     config: &RedisConfig,
     address: &Address,
-    login: &Login,
-    database: u32,
     ear: Option<Ear>,
 ) -> Result<MultiplexedConnection, Fault> {
-    let mut settings = RedisConnectionInfo::default()
-        .set_db(database.into())
-        .set_lib_name("steadfast", env!("CARGO_PKG_VERSION"));
-    if let Some(username) = &login.username {
-        settings = settings.set_username(username);
-    }
-    if let Some(password) = &login.password {
-        settings = settings.set_password(password);
-    }
+    let mut settings = RedisConnectionInfo::default().set_skip_set_lib_name();
     // Deadlines are the caller's; the connection has no timeout of its own.
     let mut how = AsyncConnectionConfig::new()
         .set_connection_timeout(None)
         .set_response_timeout(None)
         .set_pipeline_buffer_size(config.queue_len_max);
     if let Some(ear) = ear {
-        settings = settings.set_protocol(ProtocolVersion::RESP3);
+        settings = settings
+            .set_db(config.database.into())
+            .set_lib_name(LIB_NAME, LIB_VERSION)
+            .set_protocol(ProtocolVersion::RESP3);
+        if let Some(username) = &config.login.username {
+            settings = settings.set_username(username);
+        }
+        if let Some(password) = &config.login.password {
+            settings = settings.set_password(password);
+        }
         how = how.set_push_sender(move |push| {
             ear(push);
             Ok::<(), std::convert::Infallible>(())
@@ -136,6 +176,41 @@ async fn open(
     }
     let client = client(config, address, settings)?;
     Ok(client.get_multiplexed_async_connection_with_config(&how).await?)
+}
+
+const LIB_NAME: &str = "steadfast";
+const LIB_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Logs in and asks the first questions, in one trip. The client library would log in, too, but
+/// does not tell why it was refused.
+async fn greet(
+    connection: &mut MultiplexedConnection,
+    login: &Login,
+    database: u32,
+    questions: Pipeline,
+) -> Result<Vec<Value>, Fault> {
+    let mut greeting = redis::pipe();
+    if let Some(password) = &login.password {
+        greeting.cmd("AUTH").arg(login.username.as_deref()).arg(password);
+    }
+    if database != 0 {
+        greeting.cmd("SELECT").arg(database);
+    }
+    let checked = greeting.len();
+    // Servers that do not know these refuse them, and that is fine.
+    for (name, value) in [("LIB-NAME", LIB_NAME), ("LIB-VER", LIB_VERSION)] {
+        greeting.cmd("CLIENT").arg("SETINFO").arg(name).arg(value);
+    }
+    let greeted = greeting.len();
+    for question in questions.cmd_iter() {
+        greeting.add_command(question.clone());
+    }
+    let answers = connection.send_packed_commands(&greeting, 0, greeting.len()).await?;
+    let mut answers = answers.into_iter();
+    for answer in answers.by_ref().take(checked) {
+        sound(answer)?;
+    }
+    Ok(answers.skip(greeted - checked).collect())
 }
 
 fn client(
@@ -193,12 +268,39 @@ fn tcp(timeout: Duration) -> TcpSettings {
     settings
 }
 
-fn role_in(answer: Value) -> Result<Role, Fault> {
-    let Value::Array(parts) = answer else { return Err(nonsense()) };
-    match parts.first() {
-        Some(Value::BulkString(role)) if role == b"master" => Ok(Role::Primary),
-        Some(Value::BulkString(role)) if role == b"slave" => Ok(Role::Replica),
-        _ => Err(nonsense()),
+/// What a server says of itself (`HELLO`, which every user may call).
+pub(crate) struct Hello {
+    /// A Sentinel has none.
+    pub(crate) role: Option<Role>,
+    mode: String,
+}
+
+impl Hello {
+    pub(crate) fn read(answer: Value) -> Result<Self, Fault> {
+        let parts: HashMap<String, Value> =
+            redis::from_redis_value(sound(answer)?).map_err(|_other| nonsense())?;
+        let text = |name: &str| match parts.get(name) {
+            Some(Value::BulkString(text)) => Some(String::from_utf8_lossy(text).into_owned()),
+            _ => None,
+        };
+        let role = match text("role").as_deref() {
+            Some("master") => Some(Role::Primary),
+            Some("replica" | "slave") => Some(Role::Replica),
+            _ => None,
+        };
+        Ok(Self { role, mode: text("mode").unwrap_or_default() })
+    }
+
+    /// Whether it is what it is taken for.
+    fn suits(&self, config: &RedisConfig) -> Result<(), Fault> {
+        if self.mode == "sentinel" {
+            let detail = "this is a Sentinel; connect to it as redis-sentinel://HOST/PRIMARY";
+            return Err(Fault::new(ErrorKind::Config, detail).untouched());
+        }
+        if self.mode == "cluster" && !matches!(config.servers, Servers::Cluster(_)) {
+            return Err(a_cluster());
+        }
+        Ok(())
     }
 }
 
@@ -216,13 +318,15 @@ pub(crate) fn time(answer: Value) -> Result<u64, Fault> {
 /// Whether the server still plays its part, and what time it is.
 pub(crate) fn ping() -> Pipeline {
     let mut ping = redis::pipe();
-    ping.cmd("ROLE").cmd("TIME");
+    ping.cmd("HELLO").cmd("TIME");
     ping
 }
 
+const PING_LEN: usize = 2;
+
 /// The answers to [`ping`].
-pub(crate) fn pong(answers: Vec<Value>) -> Result<(Role, u64), Fault> {
+pub(crate) fn pong(answers: Vec<Value>) -> Result<(Hello, u64), Fault> {
     let mut answers = answers.into_iter();
-    let mut next = || sound(answers.next().ok_or_else(nonsense)?);
-    Ok((role_in(next()?)?, time(next()?)?))
+    let hello = Hello::read(answers.next().ok_or_else(nonsense)?)?;
+    Ok((hello, time(sound(answers.next().ok_or_else(nonsense)?)?)?))
 }

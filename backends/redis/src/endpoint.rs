@@ -80,6 +80,11 @@ impl Endpoint {
         self.shared.lanes.iter().find_map(Lane::link).map(|link| Address::clone(&link.address))
     }
 
+    /// Where it is looked for.
+    pub(crate) fn place(&self) -> &Locate {
+        &self.shared.locate
+    }
+
     pub(crate) fn is_up(&self) -> bool {
         self.shared.is_up()
     }
@@ -137,14 +142,6 @@ impl Endpoint {
     /// Finds out anew which server to ask: this one is not what it was.
     pub(crate) fn resolve(&self) {
         self.shared.drop_links(|_link| true);
-    }
-
-    /// Why there is no connection, if there is none.
-    pub(crate) fn trouble(&self) -> Option<Fault> {
-        match &*self.shared.status.borrow() {
-            Status::Down { kind, detail } => Some(Fault::new(*kind, detail.clone()).untouched()),
-            _ => None,
-        }
     }
 
     /// Gives up all connections, once those under way on them have their answers.

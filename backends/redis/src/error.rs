@@ -1,5 +1,7 @@
 //! What the server and the client library say, in the words of the contract.
 
+use std::fmt;
+
 use redis::{ErrorKind as RedisKind, RedisError, ServerErrorKind, Value};
 use steadfast_backend::{Error, ErrorKind};
 
@@ -51,6 +53,18 @@ impl Fault {
     pub(crate) fn untouched(mut self) -> Self {
         self.untouched = true;
         self
+    }
+
+    /// Names the server.
+    pub(crate) fn at(mut self, server: impl fmt::Display) -> Self {
+        self.detail = format!("{server}: {}", self.detail);
+        self
+    }
+
+    /// Nobody answered, or only that it cannot now. What else a server says does not become right
+    /// by waiting.
+    pub(crate) fn is_outage(&self) -> bool {
+        matches!(self.kind, ErrorKind::Busy | ErrorKind::Timeout | ErrorKind::Unavailable)
     }
 
     pub(crate) fn then(mut self, then: Then) -> Self {
@@ -131,17 +145,14 @@ pub(crate) fn answered(code: &str, text: &str) -> Fault {
         "NOREPLICAS" => {
             unavailable("the server refuses writes because it has too few good replicas")
         }
-        "CROSSSLOT" => Fault::new(
-            ErrorKind::Config,
-            "the keys are in several slots: this is a Redis Cluster; connect to it as one",
-        ),
+        "CROSSSLOT" => a_cluster(),
         "OOM" => Fault::new(
             ErrorKind::Full,
             "the server has no memory left (maxmemory); give it more, or store less",
         ),
         "BUSY" => Fault::new(ErrorKind::Busy, "the server is busy with a script (BUSY)"),
         "CORRUPT" | "WRONGTYPE" => corrupt(),
-        "NOPERM" => rejected("the user lacks a permission; see ACL LOG"),
+        "NOPERM" => no_permission(text),
         "NOAUTH" => rejected("the server wants a password and got none"),
         "WRONGPASS" => rejected(WRONG_LOGIN),
         _ => return in_text(code, text),
@@ -154,13 +165,78 @@ fn in_text(code: &str, text: &str) -> Fault {
         ["CORRUPT", "MISCONF", "NOPERM", "NOREPLICAS", "OOM", "READONLY", "WRONGTYPE"];
     let stands = |code: &&str| text.split([' ', '-']).any(|word| word == *code);
     if let Some(code) = CODES.into_iter().find(|code| stands(code)) {
-        return answered(code, "");
+        return answered(code, text);
     }
     if ["ACL failure", "user executing the script"].iter().any(|part| text.contains(part)) {
-        return answered("NOPERM", "");
+        return no_permission(text).untouched();
+    }
+    if let Some(fault) = misused(text) {
+        return fault.untouched();
     }
     // What that is, and whether anything was done before it, is not known.
     Fault::new(ErrorKind::Other, format!("the server refused ({code}); see its log"))
+}
+
+/// Errors without a code of their own that say that the settings do not suit the server.
+fn misused(text: &str) -> Option<Fault> {
+    let config = |detail: &str| Some(Fault::new(ErrorKind::Config, detail));
+    if text.contains("without any password configured") || text.contains("no password is set") {
+        return config("the server wants no password; take it out of the settings");
+    }
+    if text.contains("cluster support disabled") {
+        return config(NO_CLUSTER);
+    }
+    if text.contains("not allowed in cluster mode") {
+        return Some(a_cluster());
+    }
+    if text.contains("DB index is out of range") {
+        return config(
+            "the server has no such database; the first one is 0, and how many there are \
+                       is its setting `databases`",
+        );
+    }
+    let unknown = text.strip_prefix("unknown command")?;
+    match quoted(unknown)?.as_str() {
+        "SENTINEL" => config("this is no Sentinel; connect to a Redis server as redis://HOST"),
+        "CLUSTER" => config(NO_CLUSTER),
+        name => {
+            let detail = format!(
+                "the server does not know the command {name}; it takes Redis 6.2 or Valkey 7.2 or \
+                 later"
+            );
+            Some(Fault::new(ErrorKind::Unsupported, detail))
+        }
+    }
+}
+
+const NO_CLUSTER: &str = "this is no Redis Cluster; connect to a single server as redis://HOST";
+
+/// A Cluster that is used as if it were one server.
+pub(crate) fn a_cluster() -> Fault {
+    let detail = "this is a Redis Cluster; connect to it as redis-cluster://HOST, without a \
+                  database";
+    Fault::new(ErrorKind::Config, detail).untouched()
+}
+
+/// `…has no permissions to run the 'info' command`; the names of keys are not repeated.
+fn no_permission(text: &str) -> Fault {
+    let command = text.split_once(" run the ").and_then(|(_before, rest)| quoted(rest));
+    let detail = match command {
+        Some(command) => format!(
+            "the user may not call {command}; allow it (ACL SETUSER NAME +{})",
+            command.to_ascii_lowercase()
+        ),
+        None => "the user lacks a permission; see ACL LOG".to_owned(),
+    };
+    rejected(&detail)
+}
+
+/// The name of a command in the first quotes, in upper case.
+fn quoted(text: &str) -> Option<String> {
+    let name = text.split(['\'', '`', '"']).nth(1)?;
+    let plain = |byte: u8| byte.is_ascii_alphabetic() || b"|_-.".contains(&byte);
+    let is_name = (1..=40).contains(&name.len()) && name.bytes().all(plain);
+    is_name.then(|| name.to_ascii_uppercase())
 }
 
 fn rejected(detail: &str) -> Fault {
@@ -184,5 +260,57 @@ pub(crate) fn sound(value: Value) -> Result<Value, Fault> {
     match value {
         Value::ServerError(error) => Err(RedisError::from(error).into()),
         value => Ok(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_suit_the_server_says_what_would() {
+        for (code, text, kind, word) in [
+            ("ERR", "This instance has cluster support disabled", ErrorKind::Config, "redis://"),
+            ("ERR", "DB index is out of range", ErrorKind::Config, "no such database"),
+            ("ERR", "SELECT is not allowed in cluster mode", ErrorKind::Config, "redis-cluster://"),
+            ("ERR", "unknown command 'SENTINEL', with args", ErrorKind::Config, "no Sentinel"),
+            ("ERR", "unknown command `CLUSTER`, with args", ErrorKind::Config, "no Redis Cluster"),
+            ("ERR", "unknown command 'hello', with args", ErrorKind::Unsupported, "HELLO"),
+            (
+                "ERR",
+                "AUTH <password> called without any password configured for the default user. Are \
+                 you sure your configuration is correct?",
+                ErrorKind::Config,
+                "wants no password",
+            ),
+            (
+                "NOPERM",
+                "User app has no permissions to run the 'client|tracking' command",
+                ErrorKind::Rejected,
+                "may not call CLIENT|TRACKING; allow it (ACL SETUSER NAME +client|tracking)",
+            ),
+            (
+                "NOPERM",
+                "this user has no permissions to run the 'info' command or its subcommand",
+                ErrorKind::Rejected,
+                "INFO",
+            ),
+            ("NOPERM", "No permissions to access a key", ErrorKind::Rejected, "ACL LOG"),
+        ] {
+            let fault = answered(code, text);
+            assert_eq!(fault.kind, kind, "{text}: {}", fault.detail);
+            assert!(fault.untouched && !fault.is_outage(), "{text}");
+            assert!(fault.detail.contains(word), "{text}: {}", fault.detail);
+        }
+    }
+
+    #[test]
+    fn nothing_but_a_command_is_repeated() {
+        for text in
+            ["no permissions to run the 'canary key' command", "unknown command 'canary:key'"]
+        {
+            assert!(!answered("ERR", text).detail.contains("canary"), "{text}");
+            assert!(!answered("NOPERM", text).detail.contains("canary"), "{text}");
+        }
     }
 }

@@ -4,13 +4,16 @@ use redis::{FromRedisValue, Value};
 use steadfast_backend::{ErrorKind, Health, Replication};
 
 use crate::config::{Acknowledged, Address};
+use crate::dial::{Hello, Role};
 use crate::endpoint::Endpoint;
 use crate::error::{Fault, nonsense, sound};
 
-/// From `INFO`.
+/// From `INFO`, as far as the user may call it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Report {
     pub(crate) is_primary: bool,
+    /// The user may call `INFO`; if not, only `entries` and whether it is a primary are known.
+    pub(crate) is_told: bool,
     pub(crate) entries: u64,
     pub(crate) used_bytes: u64,
     /// 0: no bound.
@@ -35,11 +38,17 @@ impl Report {
         for section in ["memory", "stats", "replication"] {
             questions.cmd("INFO").arg(section);
         }
-        questions.cmd("DBSIZE");
+        questions.cmd("DBSIZE").cmd("HELLO");
         let mut answers = endpoint.ask_all(&questions).await?;
+        let hello = Hello::read(answers.pop().ok_or_else(nonsense)?)?;
         let entries = take(answers.pop().ok_or_else(nonsense)?)?;
-        let text = answers.into_iter().map(take::<String>).collect::<Result<String, _>>()?;
-        Ok(Self { entries, ..Self::read(&text) })
+        let text = answers.into_iter().map(take::<String>).collect::<Result<String, _>>();
+        let report = match text {
+            Ok(text) => Self { is_told: true, ..Self::read(&text) },
+            Err(fault) if fault.kind == ErrorKind::Rejected => Self::default(),
+            Err(fault) => return Err(fault),
+        };
+        Ok(Self { entries, is_primary: hello.role == Some(Role::Primary), ..report })
     }
 
     fn read(text: &str) -> Self {
@@ -49,7 +58,6 @@ impl Report {
         for (name, value) in text.lines().filter_map(|line| line.trim().split_once(':')) {
             let number = || value.parse().unwrap_or_default();
             match name {
-                "role" => report.is_primary = value == "master",
                 "used_memory" => report.used_bytes = number(),
                 "maxmemory" => report.limit_bytes = number(),
                 "maxmemory_policy" => value.clone_into(&mut report.policy),
@@ -75,6 +83,12 @@ impl Report {
 
     /// What an operator should change.
     pub(crate) fn warnings(&self, durability: Acknowledged) -> Vec<String> {
+        if !self.is_told {
+            let warning = "the user may not call INFO, so it is not known whether the server drops \
+                           live entries, how full it is and whether replicas are connected; allow \
+                           it (ACL SETUSER NAME +info)";
+            return vec![warning.to_owned()];
+        }
         let mut warnings = Vec::new();
         if self.evicts() {
             warnings.push(format!(
@@ -108,17 +122,18 @@ impl Report {
             return Err(Fault::new(ErrorKind::Unavailable, detail));
         }
         let sum = |of: fn(&Self) -> u64| reports.iter().map(of).sum::<u64>();
+        let told = reports.iter().all(|report| report.is_told);
         let bounded = reports.iter().all(|report| report.limit_bytes > 0);
         let mut warnings: Vec<_> =
             reports.iter().flat_map(|report| report.warnings(durability)).collect();
         warnings.dedup();
         Ok(Health {
             entries: Some(sum(|report| report.entries)),
-            used_bytes: Some(sum(|report| report.used_bytes)),
+            used_bytes: told.then(|| sum(|report| report.used_bytes)),
             limit_bytes: bounded.then(|| sum(|report| report.limit_bytes)),
-            evicted: Some(sum(|report| report.evicted)),
-            expired: Some(sum(|report| report.expired)),
-            replication: Some(Replication {
+            evicted: told.then(|| sum(|report| report.evicted)),
+            expired: told.then(|| sum(|report| report.expired)),
+            replication: told.then(|| Replication {
                 replicas: reports.iter().map(Self::replicas).sum(),
                 lag_bytes: reports.iter().filter_map(|report| report.lag_bytes).max(),
             }),
@@ -165,10 +180,14 @@ mod tests {
         slave1:ip=10.0.0.3,port=6379,state=wait_bgsave,offset=0,lag=0\r\nslave_expires:7\r\n\
         master_repl_offset:100\r\n";
 
+    fn report() -> Report {
+        Report { is_told: true, is_primary: true, ..Report::read(INFO) }
+    }
+
     #[test]
     fn info_is_read() {
-        let report = Report::read(INFO);
-        assert!(report.is_primary && report.evicts());
+        let report = report();
+        assert!(report.evicts());
         assert_eq!((report.used_bytes, report.limit_bytes), (100, 1_000));
         assert_eq!((report.evicted, report.expired), (3, 4));
         assert_eq!(report.replicas, [Address::tcp("10.0.0.2", 6_379)]);
@@ -177,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_policy_that_evicts_and_missing_replicas_are_warned_of() {
-        let report = Report::read(INFO);
+        let report = report();
         assert_eq!(report.warnings(Acknowledged::ByReplicas(1)).len(), 1);
         assert_eq!(report.warnings(Acknowledged::ByReplicas(2)).len(), 2);
         let unbounded = Report { limit_bytes: 0, ..report };
@@ -186,7 +205,7 @@ mod tests {
 
     #[test]
     fn several_primaries_are_summed_and_a_replica_is_an_outage() {
-        let report = Report::read(INFO);
+        let report = report();
         let health = Report::health(&[report.clone(), report.clone()], Acknowledged::ByPrimary);
         let health = health.unwrap();
         assert_eq!((health.used_bytes, health.limit_bytes), (Some(200), Some(2_000)));

@@ -2,16 +2,17 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use redis::Value;
 use redis::aio::MultiplexedConnection;
 use steadfast_backend::ErrorKind;
-use tokio::sync::Mutex;
 
 use crate::config::{Address, Login, RedisConfig};
 use crate::dial;
 use crate::error::{Fault, nonsense, sound};
 use crate::frame::number;
+use crate::race;
 
 pub(crate) enum Locate {
     /// Always there.
@@ -26,7 +27,8 @@ pub(crate) struct Sentinels {
     login: Login,
     /// The one that answered last.
     last: AtomicUsize,
-    connection: Mutex<Option<MultiplexedConnection>>,
+    /// And the connection to it.
+    kept: Mutex<Option<(usize, MultiplexedConnection)>>,
 }
 
 impl Locate {
@@ -36,7 +38,7 @@ impl Locate {
             primary: primary.to_owned(),
             login: login.clone(),
             last: AtomicUsize::new(0),
-            connection: Mutex::new(None),
+            kept: Mutex::new(None),
         })
     }
 
@@ -45,6 +47,20 @@ impl Locate {
             Self::At(address) => Ok(address.clone()),
             Self::BySentinels(sentinels) => sentinels.find(config).await,
         }
+    }
+
+    /// Why there is no connection to what was found.
+    pub(crate) fn led_to(&self, fault: Fault) -> Fault {
+        let Self::BySentinels(sentinels) = self else { return fault };
+        if !fault.is_outage() {
+            return fault;
+        }
+        let detail = format!(
+            "the Sentinels say where {} is, but {}; if that is no address to connect to from \
+             here, say where it is by address_map=TOLD=REAL",
+            sentinels.primary, fault.detail
+        );
+        Fault { detail, ..fault }
     }
 
     /// Another address than this one, if that is where the server is now.
@@ -68,42 +84,33 @@ impl fmt::Display for Locate {
 }
 
 impl Sentinels {
-    /// Asks the one that answered last, then the others.
+    /// Asks the one that answered last, and soon the others.
     async fn find(&self, config: &RedisConfig) -> Result<Address, Fault> {
         let (count, first) = (self.addresses.len(), self.last.load(Ordering::Relaxed));
-        let mut problem = None;
-        for turn in 0..count {
-            let at = (first + turn) % count;
-            match self.ask(config, at).await {
-                Ok(address) => {
-                    self.last.store(at, Ordering::Relaxed);
-                    return Ok(address);
-                }
-                Err(fault) => problem = problem.or(Some(fault)),
-            }
-        }
-        Err(problem.unwrap_or_else(nonsense))
+        let turns = (0..count).map(|turn| (first + turn) % count);
+        let asks: Vec<_> = turns.map(|at| self.ask(config, at)).collect();
+        let (at, address) = race::first(asks, |_found| true).await?;
+        self.last.store(at, Ordering::Relaxed);
+        Ok(config.address_map.apply(address))
     }
 
-    async fn ask(&self, config: &RedisConfig, at: usize) -> Result<Address, Fault> {
-        let mut kept = self.connection.lock().await;
-        // The kept connection is to the one that answered last.
-        let reused = kept.take().filter(|_| at == self.last.load(Ordering::Relaxed));
-        let mut connection = match reused {
-            Some(connection) => connection,
+    async fn ask(&self, config: &RedisConfig, at: usize) -> Result<(usize, Address), Fault> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut connection = match kept.filter(|(of, _connection)| *of == at) {
+            Some((_of, connection)) => connection,
             None => dial::bare(config, &self.addresses[at], &self.login).await?,
         };
         let mut question = redis::cmd("SENTINEL");
         question.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.primary);
         let answer = connection.send_packed_command(&question);
         let answer = tokio::time::timeout(config.connect_timeout, answer).await;
-        let Ok(answer) = answer else {
-            let detail = "the Sentinel does not answer";
-            return Err(Fault::new(ErrorKind::Unavailable, detail).untouched());
-        };
-        let address = self.address(sound(answer?)?)?;
-        *kept = Some(connection);
-        Ok(address)
+        let answer = answer.unwrap_or_else(|_elapsed| {
+            Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into())
+        });
+        let found = answer.map_err(Fault::from).and_then(sound).and_then(|it| self.address(it));
+        let address = found.map_err(|fault| fault.at(&self.addresses[at]))?;
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, connection));
+        Ok((at, address))
     }
 
     fn address(&self, answer: Value) -> Result<Address, Fault> {

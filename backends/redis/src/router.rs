@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::cluster::Cluster;
 use crate::config::{RedisConfig, Servers};
-use crate::error::Fault;
+use crate::error::{Fault, Then, a_cluster};
 use crate::lane::Progress;
 use crate::locate::Locate;
 use crate::question::{Answer, Question};
@@ -33,10 +33,11 @@ impl Router {
         }
     }
 
-    /// Until it is known which servers there are.
-    pub(crate) async fn ready(&self) {
-        if let Self::Many(cluster) = self {
-            cluster.ready().await;
+    /// Until it is known which servers there are, or why that cannot be found out.
+    pub(crate) async fn ready(&self) -> Result<(), Fault> {
+        match self {
+            Self::One(_) => Ok(()),
+            Self::Many(cluster) => cluster.ready().await,
         }
     }
 
@@ -49,7 +50,8 @@ impl Router {
     ) -> Result<(Answer, Arc<Shard>), Fault> {
         match self {
             Self::One(shard) => {
-                Ok((shard.primary.ask(question, progress).await?, Arc::clone(shard)))
+                let answer = shard.primary.ask(question, progress).await;
+                Ok((answer.map_err(alone)?, Arc::clone(shard)))
             }
             Self::Many(cluster) => cluster.ask(slot(key), question, progress).await,
         }
@@ -63,7 +65,10 @@ impl Router {
         progress: &Progress,
     ) -> Result<(Answer, Arc<Shard>), Fault> {
         match self {
-            Self::One(shard) => Ok((shard.read(question, progress).await?, Arc::clone(shard))),
+            Self::One(shard) => {
+                let answer = shard.read(question, progress).await;
+                Ok((answer.map_err(alone)?, Arc::clone(shard)))
+            }
             Self::Many(cluster) => cluster.read(slot(key), question, progress).await,
         }
     }
@@ -92,14 +97,6 @@ impl Router {
         }
     }
 
-    /// Why there is no connection, if there is none.
-    pub(crate) fn trouble(&self) -> Option<Fault> {
-        match self {
-            Self::One(shard) => shard.primary.trouble(),
-            Self::Many(cluster) => cluster.trouble(),
-        }
-    }
-
     /// Changes with every new set of primaries; `None` if that never does.
     pub(crate) fn maps(&self) -> Option<watch::Receiver<u64>> {
         match self {
@@ -122,5 +119,13 @@ impl Router {
             Self::One(shard) => shard.close(),
             Self::Many(cluster) => cluster.close(),
         }
+    }
+}
+
+/// A single server has nobody to send its callers to.
+fn alone(fault: Fault) -> Fault {
+    match fault.then {
+        Then::Moved(_) | Then::Ask(_) => a_cluster(),
+        _ => fault,
     }
 }

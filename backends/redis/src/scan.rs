@@ -44,6 +44,7 @@ pub(crate) async fn page(router: &Router, request: &ScanRequest) -> Outcome<Scan
         .arg("server");
     let mut answers = server.primary.ask_all(&question).await?.into_iter();
     let (cursor, names) = listed(sound(answers.next().ok_or_else(nonsense)?)?)?;
+    // Without it, a server that was started again meanwhile would not be noticed.
     let run = run_in(&sound(answers.next().ok_or_else(nonsense)?)?)?;
     if !place.run.is_empty() && place.run != run {
         return Err(stale());

@@ -96,7 +96,8 @@ async fn look_out(config: Arc<RedisConfig>, primary: Arc<Endpoint>, replicas: Ar
         // While the primary is away, what was known last is as good as anything.
         let asked = tokio::time::timeout(config.timeout, Report::of(&primary)).await;
         if let Ok(Ok(report)) = asked {
-            replicas.are(&config, report.replicas);
+            let addresses = report.replicas.into_iter();
+            replicas.are(&config, addresses.map(|it| config.address_map.apply(it)).collect());
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

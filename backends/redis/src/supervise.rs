@@ -85,7 +85,7 @@ impl Shared {
                 }
                 Err(fault) => {
                     self.is_down_now(&fault);
-                    pace.failed(fault.kind == ErrorKind::Rejected);
+                    pace.failed(!fault.is_outage());
                     return;
                 }
             }
@@ -95,7 +95,8 @@ impl Shared {
 
     async fn dial(&self) -> Result<Link, Fault> {
         let address = self.locate.find(&self.config).await?;
-        let dialled = dial::server(&self.config, &address, self.role).await?;
+        let dialled = dial::server(&self.config, &address, self.role).await;
+        let dialled = dialled.map_err(|fault| self.locate.led_to(fault))?;
         Ok(self.link(dialled, address))
     }
 
@@ -176,7 +177,7 @@ impl Shared {
         let answers = link.connection.send_packed_commands(&ping, 0, ping.len());
         let answers = tokio::time::timeout(PING_EVERY, answers).await.ok()?;
         match answers.map_err(Fault::from).and_then(dial::pong) {
-            Ok((role, now_us)) if role == self.role => {
+            Ok((hello, now_us)) if hello.role == Some(self.role) => {
                 self.clock.learn(now_us, asked);
                 Some(true)
             }

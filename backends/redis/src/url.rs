@@ -29,6 +29,10 @@ impl RedisConfig {
     /// | `lanes`, `queue` | connections for each server, and requests under way on each |
     /// | `durability` | what a write waits for: `primary`, `replicas:N`, `disk` or `disk:N` |
     /// | `read` | who answers reads: `primary` or `replicas` |
+    /// | `wait` | how long an outage at the start is waited for, as `30s` |
+    /// | `start` | `connected`, or `disconnected`: [at once](steadfast_backend::Start::Disconnected) |
+    /// | `evicts` | whether the servers may drop live entries, `yes` or `no`, where they are not asked |
+    /// | `address_map` | [other addresses](crate::AddressMap) for those that a Cluster or Sentinels tell |
     /// | `sentinel_username`, `sentinel_password` | who this is to the Sentinels |
     /// | `tls_ca`, `tls_cert` and `tls_key` | files in PEM: who vouches for the server; the client's own |
     ///
@@ -73,6 +77,15 @@ impl RedisConfig {
             _ => None,
         })?;
         config.read_from_replicas = from_replicas.unwrap_or(false);
+        config.start = url.take_start()?.unwrap_or_default();
+        config.evicts = url.take_as("evicts", "yes or no", |value| match value {
+            "yes" => Some(true),
+            "no" => Some(false),
+            _ => None,
+        })?;
+        if let Some(map) = url.take("address_map") {
+            config.address_map = map.parse()?;
+        }
         if scheme.starts_with("rediss") {
             encrypt(&mut config, &mut url)?;
         }

@@ -55,13 +55,14 @@ pub(super) fn check_url(input: &[u8]) {
     if let Ok(mut url) = bounded(input.len(), || url.parse::<StoreUrl>()) {
         drop((url.servers(1), url.take_number("n", 0..=1), url.take_time("n"), url.finish()));
     }
-    if OPENED.iter().any(|scheme| url.starts_with(scheme)) {
+    let lower = url.to_ascii_lowercase();
+    if OPENED.iter().any(|scheme| lower.starts_with(scheme)) {
         return;
     }
     let error = match bounded(input.len(), || block_on(steadfast::connect(url))) {
         Ok(store) => {
             assert_eq!(store.info().name, "memory");
-            assert!(url.starts_with("memory:?") || url == "memory:");
+            assert!(lower.starts_with("memory:?") || lower == "memory:");
             return;
         }
         Err(error) => error,
@@ -78,10 +79,12 @@ pub(super) fn check_url(input: &[u8]) {
     let innocent = ["nowhere:", "memory:x", "memory://:", "memory://%@a", "memory:?o"]
         .into_iter()
         .chain(["memory:?=1", "memory:?o=1", "memory:?=1&=1", "memory:?o=1&o=1", "memory:?o=%"])
-        .chain(["memory:?namespace=", "memory:?namespace=a&namespace=b"])
+        .chain(["memory:?namespace=", "memory:?namespace=a&namespace=b", "memory:?limit="])
+        .chain(["memory:?limit=1KiB", "memory:?limit=1KiB&limit=1KiB"])
+        .chain([" memory:", "memory:%20x", "memory:x\ny"])
         .map(|url| block_on(steadfast::connect(url)).unwrap_err().to_string());
     let told = match name {
-        "" | "namespace" => told,
+        "" | "limit" | "namespace" => told,
         name => told.replacen(&format!("the option {name}"), "the option o", 1),
     };
     assert!(innocent.into_iter().any(|innocent| innocent == told), "{told}");

@@ -6,6 +6,7 @@ mod feed;
 mod health;
 mod replicas;
 mod scans;
+mod starting;
 #[cfg(feature = "tls")]
 mod tls;
 mod trips;
