@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use serde::{Deserialize, Serialize};
-use steadfast::backend::{ErrorKind, Group, Key, StoreUrl, Ttl};
+use steadfast::backend::{ErrorKind, Group, Key, StoreUrl, Ttl, Write};
 use steadfast::memory::{MemoryBackend, MemoryConfig};
 use steadfast::{Codec, Connector, State, Store};
 
@@ -29,7 +29,7 @@ async fn store(codec: Codec) -> (Store, Key) {
     (store, key)
 }
 
-const CODECS: [Codec; 3] = [Codec::Postcard, Codec::Bincode, Codec::Json];
+const CODECS: [Codec; 4] = [Codec::MessagePack, Codec::Postcard, Codec::Bincode, Codec::Json];
 
 #[tokio::test]
 async fn every_codec_round_trips_and_reads_the_others() {
@@ -201,4 +201,29 @@ async fn a_url_may_decide_the_namespace() {
     assert!(key(&theirs).as_str().starts_with("theirs:v1:"));
     let ours = Store::builder(opened.backend).namespace("ours").build().unwrap();
     assert!(key(&ours).as_str().starts_with("ours:v1:"));
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+    (0..hex.len()).step_by(2).map(digits).collect()
+}
+
+/// Records as a version before wrote them, and as this one does.
+#[tokio::test]
+async fn what_was_stored_before_is_read_and_written_the_same_way() {
+    const POSTCARD: &str = "53460101000100000000000000000000000000000000000000000010a3f79b6c\
+                            034164610201ffffffffffffffffff01";
+    const MESSAGE_PACK: &str = "5346010400010000000000000000000000000000000000000000001ce26d976a\
+                                82a46e616d65a3416461a67669736974739201cfffffffffffffffff";
+    for (codec, stored) in [(Codec::Postcard, POSTCARD), (Codec::MessagePack, MESSAGE_PACK)] {
+        let (store, key) = store(codec).await;
+        let Write::Put { value, .. } = store.put(&key, &profile()).unwrap() else { panic!() };
+        assert_eq!(value, bytes(stored), "{codec:?}");
+    }
+    let (store, key) = store(Codec::default()).await;
+    for stored in [POSTCARD, MESSAGE_PACK] {
+        let put = Write::put(key.clone(), bytes(stored));
+        assert!(store.write(&put).await.unwrap().is_applied());
+        assert_eq!(store.get::<Profile>(&key).await.unwrap().unwrap().value, profile());
+    }
 }

@@ -9,6 +9,12 @@ use crate::store::Codec;
 /// Raise the version when the shape changes, and say how the version before it is read. Each step
 /// names the one before it only, so a record of any age comes up one step at a time.
 ///
+/// With the default [`Codec`] a type may use serde as it may for JSON: with `skip_serializing_if`,
+/// `tag`, `untagged`, `flatten`, and fields such as `serde_json::Value`. A field that is new and
+/// has `#[serde(default)]`, and one that is gone, need no new version then. With
+/// [`Codec::Postcard`] and bincode none of that works, and a write of such a type fails; the table
+/// at [`Codec`] says what each one holds.
+///
 /// ```
 /// use serde::{Deserialize, Serialize};
 /// use steadfast::schema::{Downcast, Older, State};
@@ -187,7 +193,7 @@ pub(crate) fn write<T: State>(
     out: Vec<u8>,
 ) -> Result<Vec<u8>> {
     if schema >= T::SCHEMA {
-        return codec.encode(value, out);
+        return codec.encode_readable(value, out);
     }
     value.downcast(Downcast { codec, schema, asking: T::SCHEMA, out })
 }

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | 0 | 2 | magic `SF` |
 //! | 2 | 1 | format: 1 clear, 2 encrypted |
-//! | 3 | 1 | codec of the value: 1 postcard, 2 bincode, 3 JSON |
+//! | 3 | 1 | codec of the value: 1 postcard, 2 bincode, 3 JSON, 4 `MessagePack` |
 //! | 4 | 2 | schema version of the value's type; 0 if there is no value |
 //! | 6 | 2 | layout of the library's own part; 0 if there is none |
 //! | 8 | 8 | birth: µs on the store's clock; 0 if this write is the birth |

@@ -1,9 +1,12 @@
 //! Values of a user's, in the envelope that they are stored in.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Formatter};
 use std::sync::LazyLock;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeTuple, Serializer};
 use steadfast::backend::{Bytes, Group, Key};
 use steadfast::schema::{Older, State};
@@ -12,7 +15,7 @@ use steadfast::{Error, Store};
 use super::world::{World, block_on, bounded_by, mended};
 
 /// Something of everything.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Sample {
     number: i64,
     flag: bool,
@@ -23,7 +26,7 @@ pub(super) struct Sample {
     array: Option<[u16; 3]>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 enum Choice {
     #[default]
     Nothing,
@@ -34,7 +37,7 @@ enum Choice {
     },
 }
 
-#[derive(serde::Serialize, Deserialize)]
+#[derive(serde::Serialize, serde::Deserialize)]
 struct SampleV1(Vec<(u8, String)>);
 
 impl State for SampleV1 {
@@ -52,8 +55,10 @@ impl State for Sample {
 }
 
 /// Any bytes in the place of a value of that version: so they get past the encryption.
-#[derive(Deserialize)]
 struct Raw<const SCHEMA: u16>(Vec<u8>);
+
+/// How many bytes are in that place: a tuple does not say it.
+static RAW_LEN: AtomicUsize = AtomicUsize::new(0);
 
 impl<const SCHEMA: u16> State for Raw<SCHEMA> {
     const SCHEMA: u16 = SCHEMA;
@@ -65,6 +70,26 @@ impl<const SCHEMA: u16> Serialize for Raw<SCHEMA> {
         let mut items = serializer.serialize_tuple(self.0.len())?;
         self.0.iter().try_for_each(|byte| items.serialize_element(byte))?;
         items.end()
+    }
+}
+
+impl<'de, const SCHEMA: u16> Deserialize<'de> for Raw<SCHEMA> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_tuple(RAW_LEN.load(Relaxed), Items).map(Self)
+    }
+}
+
+struct Items;
+
+impl<'de> Visitor<'de> for Items {
+    type Value = Vec<u8>;
+
+    fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("bytes")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<u8>, A::Error> {
+        std::iter::from_fn(|| items.next_element().transpose()).collect()
     }
 }
 
@@ -89,6 +114,7 @@ pub(super) fn check(input: &[u8]) {
         }
     }
     let payload = input.get(32..).unwrap_or_default().to_vec();
+    RAW_LEN.store(payload.len(), Relaxed);
     let old = world.sealed.put(key, &Raw::<1>(payload.clone())).unwrap();
     let new = world.sealed.put(key, &Raw::<2>(payload)).unwrap();
     for write in [old, new] {

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use steadfast::backend::{Backend, Bytes, Key, ManualClock, Write};
 use steadfast::memory::{MemoryBackend, MemoryConfig};
 use steadfast::store::SealingKeys;
-use steadfast::{Error, ErrorKind, Store};
+use steadfast::{Codec, Error, ErrorKind, Store};
 use tokio::runtime::{Builder, Runtime};
 
 use super::{FLAT, bounded_with};
@@ -20,7 +20,7 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
 pub(super) struct World {
     pub(super) backend: Arc<dyn Backend>,
     pub(super) clear: Store,
-    /// Reads encrypted records only.
+    /// Reads encrypted records only. It writes postcard, in which any bytes can stand for a value.
     pub(super) sealed: Store,
     /// Reads both.
     pub(super) mixed: Store,
@@ -35,7 +35,7 @@ impl World {
         let keys = SealingKeys::new(7, &[7; 32]);
         Self {
             clear: store().build().unwrap(),
-            sealed: store().sealed(keys.clone()).build().unwrap(),
+            sealed: store().codec(Codec::Postcard).sealed(keys.clone()).build().unwrap(),
             mixed: store().sealed(keys.accept_clear()).build().unwrap(),
             backend,
         }
@@ -59,8 +59,8 @@ impl World {
 
 /// As `bounded`, for a call that decodes what is in this envelope.
 ///
-/// serde takes a sequence's word for its length up to 1 MiB. postcard and JSON do not pass on
-/// what the input cannot hold; bincode does.
+/// serde takes a sequence's word for its length up to 1 MiB. postcard, JSON and `MessagePack` do
+/// not pass on what the input cannot hold; bincode does.
 pub(super) fn bounded_by<T>(envelope: &[u8], call: impl FnOnce() -> T) -> T {
     const BINCODE: u8 = 2;
     let hint = if envelope.get(3) == Some(&BINCODE) { 1 << 20 } else { 0 };
