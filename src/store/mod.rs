@@ -32,4 +32,6 @@ pub(crate) use record::{Carried, Head, Opened};
 #[cfg(feature = "encrypt")]
 pub use seal::SealingKeys;
 pub use update::Updated;
-pub(crate) use update::{Fate, UPDATE_ATTEMPTS_MAX, contended};
+pub(crate) use update::{Fate, contended};
+#[cfg(feature = "poem")]
+pub(crate) use update::UPDATE_ATTEMPTS_MAX;
