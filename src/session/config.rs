@@ -22,14 +22,16 @@ pub enum AtLimit {
 }
 
 /// Settings of [`Sessions`]. The defaults: idle 30 minutes, absolute 12 hours, renewal of the id
-/// after 1 hour with a grace of 10 seconds, at most 256 sessions a principal, 64 KiB a session.
+/// after 1 hour with a grace of 10 seconds, at most 256 sessions a principal (fewer on a backend
+/// that cannot list so many), 64 KiB a session.
 pub struct SessionsBuilder<T> {
     store: Store,
     idle: Duration,
     absolute: Duration,
     renewal: Duration,
     grace: Duration,
-    per_principal_max: usize,
+    /// As many as the backend can hold, up to 256, if it is not given.
+    per_principal_max: Option<usize>,
     at_limit: AtLimit,
     size_max: usize,
     listener: Option<Listener>,
@@ -48,7 +50,7 @@ impl<T: State> SessionsBuilder<T> {
             absolute: MINUTE * 60 * 12,
             renewal: MINUTE * 60,
             grace: Duration::from_secs(10),
-            per_principal_max: 256,
+            per_principal_max: None,
             at_limit: AtLimit::default(),
             size_max: 64 << 10,
             listener: None,
@@ -91,10 +93,13 @@ impl<T: State> SessionsBuilder<T> {
         self
     }
 
-    /// How many sessions one principal may have at once, also if many sign in at the same time.
+    /// How many sessions one principal may have at once, also if many sign in at the same time: 1
+    /// to 4 fewer than the backend's
+    /// [`batch_len_max`](crate::backend::Capabilities::batch_len_max), and up to 1,020 without
+    /// transactions.
     #[must_use]
     pub fn per_principal_max(mut self, sessions: usize) -> Self {
-        self.per_principal_max = sessions;
+        self.per_principal_max = Some(sessions);
         self
     }
 
@@ -162,17 +167,7 @@ impl<T: State> SessionsBuilder<T> {
     /// the process or with reads that give nothing stale. [`ErrorKind::Config`] for a journal
     /// outside of a Tokio runtime.
     pub fn build(self) -> Result<Sessions<T>> {
-        let capabilities = &self.store.info().capabilities;
-        let listed_max = match capabilities.transactions {
-            // Each record changes alone, so no batch bounds the list.
-            Transactions::None => LISTED_MAX,
-            // Beside evictions, four records change together.
-            _ => capabilities.batch_len_max.saturating_sub(4),
-        };
-        if !(1..=listed_max).contains(&self.per_principal_max) {
-            let detail = format!("a principal may have 1 to {listed_max} sessions on this backend");
-            return Err(Error::new(ErrorKind::Invalid, detail));
-        }
+        let per_principal_max = self.sessions_max()?;
         self.store.check_reads(self.reads)?;
         let (idle, absolute) = (Ttl::new(self.idle)?, Ttl::new(self.absolute)?);
         let (renewal, grace) = (Ttl::new(self.renewal)?, Ttl::new(self.grace)?);
@@ -193,7 +188,7 @@ impl<T: State> SessionsBuilder<T> {
             absolute,
             renewal: renewal.as_duration(),
             grace,
-            per_principal_max: self.per_principal_max,
+            per_principal_max,
             at_limit: self.at_limit,
             size_max: self.size_max,
             listener: self.listener,
@@ -211,6 +206,29 @@ impl<T: State> SessionsBuilder<T> {
     }
 }
 
+
+    fn sessions_max(&self) -> Result<usize> {
+        let info = self.store.info();
+        let (name, together_max) = (info.name, info.capabilities.batch_len_max);
+        let listed_max = match info.capabilities.transactions {
+            // Each record changes alone, so no batch bounds the list.
+            Transactions::None => LISTED_MAX,
+            // Beside evictions, four records change together.
+            _ => together_max.saturating_sub(BESIDE_EVICTIONS),
+        };
+        let detail = match self.per_principal_max {
+            _ if listed_max == 0 => format!(
+                "sessions change more than {BESIDE_EVICTIONS} records together, and {name} takes \
+                 {together_max} (batch_len_max); choose another backend"
+            ),
+            None => return Ok(PER_PRINCIPAL.min(listed_max)),
+            Some(given) if (1..=listed_max).contains(&given) => return Ok(given),
+            Some(given) => {
+                format!("per_principal_max is 1 to {listed_max} on {name}, not {given}")
+            }
+        };
+        Err(Error::new(ErrorKind::Invalid, detail))
+    }
 impl<T> fmt::Debug for SessionsBuilder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionsBuilder")
@@ -225,3 +243,6 @@ impl<T> fmt::Debug for SessionsBuilder<T> {
 
 /// What the backends with transactions allow.
 const LISTED_MAX: usize = 1_020;
+const PER_PRINCIPAL: usize = 256;
+/// How many records a sign-in changes besides the sessions that it evicts.
+const BESIDE_EVICTIONS: usize = 4;

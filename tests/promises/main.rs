@@ -8,6 +8,7 @@
 #![expect(clippy::unchecked_time_subtraction, reason = "spans are constants of these tests")]
 
 mod alone;
+mod declared;
 mod fault;
 mod world;
 

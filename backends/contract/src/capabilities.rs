@@ -51,7 +51,10 @@ pub struct Capabilities {
     pub ttl_step: Duration,
     /// The longest value in bytes.
     pub value_len_max: usize,
-    /// The most writes in one batch or transaction, and the most keys in one `get_many`.
+    /// The most writes in one batch or transaction, and the most keys in one `get_many`. Where
+    /// there are transactions, sessions need 5 or more: they change 4 records together, and one
+    /// for each session that ends meanwhile. With less than 260 a principal has fewer sessions
+    /// than the 256 it has by default.
     pub batch_len_max: usize,
 }
 

@@ -1,15 +1,11 @@
 //! Session fixation: an attacker plants an id that the user then signs in with. And the reverse:
 //! the cart of the anonymous visitor is lost at sign-in.
 
-use std::sync::Arc;
-
-use steadfast::backend::{
-    Backend, BackendInfo, Capabilities, Entry, Health, Key, Namespace, Result, ScanPage,
-    ScanRequest, Transacted, Transactions, Watch, Watcher, Write, Written, async_trait,
-};
+use steadfast::backend::Transactions;
 use steadfast::session::{Edit, Ended, Found, Rotation, SessionError};
 use steadfast::{Principal, Store};
 
+use crate::declared::Declared;
 use crate::fault::{Fault, Faulty};
 use crate::world::{ABSOLUTE, Basket, IDLE, World, alice, on_every_backend, on_servers, sessions};
 
@@ -114,7 +110,8 @@ async fn an_elevation_whose_reply_was_lost_is_recognised(world: World) {
 /// As a Redis Cluster: the new session is made first, then the old id is ended.
 async fn without_transactions_across_groups_it_works_as_well(world: World) {
     let faulty = Faulty::new(world.backend.clone());
-    let store = Store::builder(Grouped::over(faulty.clone())).attempts(1).build().unwrap();
+    let grouped = Declared::by(faulty.clone(), |it| it.transactions = Transactions::SameGroup);
+    let store = Store::builder(grouped).attempts(1).build().unwrap();
     let sessions = sessions(&store);
     let old = sessions.create(Basket { items: vec![7] }).await.unwrap().id;
     let renewed = sessions.rotate(&old, Rotation::Renewal).await.unwrap().id;
@@ -129,75 +126,4 @@ async fn without_transactions_across_groups_it_works_as_well(world: World) {
     assert!(sessions.elevate(&old, &alice(), "phone").await.is_err());
     assert!(sessions.load(&old).await.unwrap().is_some());
     assert_eq!(sessions.devices(&alice(), None).await.unwrap().len(), 1);
-}
-
-/// A store whose transactions stay within one group.
-#[derive(Debug)]
-struct Grouped(Arc<Faulty>, BackendInfo);
-
-impl Grouped {
-    fn over(inner: Arc<Faulty>) -> Arc<Self> {
-        let capabilities = Capabilities {
-            transactions: Transactions::SameGroup,
-            ..inner.info().capabilities.clone()
-        };
-        let info = BackendInfo { name: "grouped", capabilities };
-        Arc::new(Self(inner, info))
-    }
-}
-
-#[async_trait]
-impl Backend for Grouped {
-    fn info(&self) -> &BackendInfo {
-        &self.1
-    }
-
-    fn endpoint(&self, key: &Key) -> usize {
-        self.0.endpoint(key)
-    }
-
-    fn get_ready(&self, key: &Key) -> Option<Option<Entry>> {
-        self.0.get_ready(key)
-    }
-
-    async fn get(&self, key: &Key) -> Result<Option<Entry>> {
-        self.0.get(key).await
-    }
-
-    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>> {
-        self.0.get_many(keys).await
-    }
-
-    async fn write(&self, write: &Write) -> Result<Written> {
-        self.0.write(write).await
-    }
-
-    async fn write_many(&self, writes: &[Write]) -> Result<Vec<Result<Written>>> {
-        self.0.write_many(writes).await
-    }
-
-    async fn transact(&self, writes: &[Write]) -> Result<Transacted> {
-        self.1.capabilities.check_transaction(writes)?;
-        self.0.transact(writes).await
-    }
-
-    async fn scan(&self, request: ScanRequest) -> Result<ScanPage> {
-        self.0.scan(request).await
-    }
-
-    async fn sweep(&self) -> Result<usize> {
-        self.0.sweep().await
-    }
-
-    async fn watch(&self, namespace: &Namespace, watcher: Arc<dyn Watcher>) -> Result<Watch> {
-        self.0.watch(namespace, watcher).await
-    }
-
-    async fn check(&self) -> Result<Health> {
-        self.0.check().await
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.0.close().await
-    }
 }

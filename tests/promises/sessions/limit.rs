@@ -1,8 +1,10 @@
 //! A limit that is checked before the session is created is exceeded by simultaneous sign-ins.
 
-use steadfast::Sessions;
-use steadfast::session::{AtLimit, SessionError};
+use steadfast::backend::ErrorKind;
+use steadfast::session::{AtLimit, SessionError, SessionsBuilder};
+use steadfast::{Sessions, Store};
 
+use crate::declared::Declared;
 use crate::fault::Faulty;
 use crate::world::{Basket, IDLE, World, alice, on_every_backend, on_servers};
 
@@ -10,7 +12,8 @@ on_every_backend!(
     simultaneous_sign_ins_never_exceed_the_limit,
     a_refused_sign_in_ends_nothing,
     an_ended_session_makes_room,
-    an_elevation_counts,
+    an_elevation_counts;
+    the_default_limit_fits_what_the_backend_changes_together,
 );
 
 on_servers!(
@@ -20,6 +23,27 @@ on_servers!(
 );
 
 const LIMIT: usize = 3;
+
+async fn the_default_limit_fits_what_the_backend_changes_together(world: World) {
+    let build = |together, sessions: Option<usize>| {
+        let backend = Declared::by(world.backend.clone(), |it| it.batch_len_max = together);
+        let store = Store::builder(backend).build().unwrap();
+        let builder = Sessions::<Basket>::builder(&store).at_limit(AtLimit::Refuse);
+        sessions.into_iter().fold(builder, SessionsBuilder::per_principal_max).build()
+    };
+    assert!(build(256, None).is_ok());
+    let sessions = build(6, None).unwrap();
+    for _session in 0..2 {
+        sessions.sign_in(&alice(), "x", Basket::default()).await.unwrap();
+    }
+    let third = sessions.sign_in(&alice(), "x", Basket::default()).await;
+    assert!(matches!(third, Err(SessionError::LimitReached { live: 2 })));
+
+    let error = build(256, Some(253)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.to_string().contains("per_principal_max is 1 to 252"), "{error}");
+    assert!(build(4, None).unwrap_err().to_string().contains("batch_len_max"));
+}
 
 fn limited(world: &World, at_limit: AtLimit) -> Sessions<Basket> {
     let store = Faulty::new(world.backend.clone()).store();
