@@ -133,7 +133,8 @@ impl CleanupBuilder {
     pub fn start(self) -> Result<Cleanup> {
         let Self { store, sessions, every } = self;
         if every.is_zero() {
-            let detail = "a cleanup that runs without a pause does nothing else; allow some time";
+            let detail = "every is more than zero: a cleanup that runs without a pause does \
+                          nothing else";
             return Err(Error::new(ErrorKind::Invalid, detail));
         }
         let meters = CleanupMeters::new(store.info().name);

@@ -11,6 +11,7 @@ mod principal;
 mod random;
 pub mod schema;
 pub mod session;
+mod span;
 pub mod store;
 mod supervise;
 mod text;

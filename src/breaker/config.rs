@@ -142,21 +142,7 @@ impl BreakerConfig {
     }
 
     pub(super) fn rules(&self) -> Result<Rules> {
-        let wrong = |detail: &str| Err(Error::new(ErrorKind::Invalid, detail));
-        let is_rate = |rate: f64| rate > 0.0 && rate <= 1.0;
-        let is_span = |span: Duration| (MIN..=MAX).contains(&span);
-        if ![self.window, self.open_min, self.open_max, self.timeout].into_iter().all(is_span) {
-            return wrong("the times of a breaker are 1 ms to 1 day");
-        }
-        if self.open_min > self.open_max {
-            return wrong("a breaker is open at first for no longer than it is at most");
-        }
-        if !is_rate(self.failure_rate) || !is_rate(self.slow_rate) {
-            return wrong("the rates of a breaker are more than 0 and up to 1");
-        }
-        if self.calls_min == 0 || self.probes.is_empty() || self.probes.contains(&0) {
-            return wrong("a breaker needs at least one call, one stage, and one probe in each");
-        }
+        self.check().map_err(|detail| Error::new(ErrorKind::Invalid, detail))?;
         Ok(Rules {
             window_ns: nanos(self.window),
             calls_min: self.calls_min.into(),
@@ -168,6 +154,32 @@ impl BreakerConfig {
             probe_ns: nanos(self.timeout) * 2,
             chance: self.chance,
         })
+    }
+
+    fn check(&self) -> std::result::Result<(), String> {
+        let (window, timeout) = (("window", self.window), ("timeout", self.timeout));
+        let open = [("open (min)", self.open_min), ("open (max)", self.open_max)];
+        for (name, span) in open.into_iter().chain([window, timeout]) {
+            if !(MIN..=MAX).contains(&span) {
+                return Err(format!("{name} of a breaker is 1 ms to 1 day, not {span:?}"));
+            }
+        }
+        let (min, max) = (self.open_min, self.open_max);
+        if min > max {
+            return Err(format!("open of a breaker has a min up to its max, not {min:?}, {max:?}"));
+        }
+        for (name, rate) in [("failure_rate", self.failure_rate), ("slow_rate", self.slow_rate)] {
+            if !(rate > 0.0 && rate <= 1.0) {
+                return Err(format!("{name} of a breaker is more than 0 and up to 1, not {rate}"));
+            }
+        }
+        if self.calls_min == 0 {
+            return Err("calls_min of a breaker is at least 1, not 0".to_owned());
+        }
+        if self.probes.is_empty() || self.probes.contains(&0) {
+            return Err("probes of a breaker are 1 or more in each of 1 or more stages".to_owned());
+        }
+        Ok(())
     }
 }
 

@@ -2,8 +2,9 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::backend::{Capabilities, Error, ErrorKind, Result, Ttl};
+use crate::backend::{Capabilities, Error, ErrorKind, Result};
 use crate::observe::ClaimMeters;
+use crate::span::setting;
 use crate::{State, Store};
 
 use super::Idempotency;
@@ -142,10 +143,14 @@ impl<A: State> IdempotencyBuilder<A> {
     /// lease that is not shorter than the retention, or a wait over 5 seconds.
     /// [`ErrorKind::Unsupported`] for a store that is not what is [required](Self::requires).
     pub fn build(self) -> Result<Idempotency<A>> {
-        let (lease, retention) = (Ttl::new(self.lease)?, Ttl::new(self.retention)?);
+        let lease = setting("lease", self.lease)?;
+        let retention = setting("retention", self.retention)?;
         if lease >= retention {
-            let detail = "the lease must be shorter than the retention, or a dead holder's claim \
-                          would vanish before it lapses";
+            let detail = format!(
+                "lease is shorter than retention, and {:?} is not shorter than {:?}; a dead \
+                 holder's claim would vanish before it lapses",
+                self.lease, self.retention
+            );
             return Err(Error::new(ErrorKind::Invalid, detail));
         }
         let store = self.store.info();

@@ -7,7 +7,8 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::State;
-use crate::backend::{Error, ErrorKind, Result, Ttl};
+use crate::backend::{Error, ErrorKind, Result};
+use crate::span::setting;
 
 use super::Idempotency;
 
@@ -38,11 +39,12 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 impl Background {
     pub(super) fn new(wait: Duration, deadline: Duration) -> Result<Self> {
         if wait > WAIT_MAX {
-            let detail =
-                format!("the wait may be {WAIT_MAX:?}; answer earlier, and let them retry");
+            let detail = format!(
+                "wait is up to {WAIT_MAX:?}, not {wait:?}; answer earlier, and let them retry"
+            );
             return Err(Error::new(ErrorKind::Invalid, detail));
         }
-        let deadline = Ttl::new(deadline)?.as_duration();
+        let deadline = setting("deadline", deadline)?.as_duration();
         Ok(Self { wait, deadline, stage: Arc::default() })
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::{Error, ErrorKind, Result, Transactions, Ttl};
+use crate::span::setting;
 use crate::store::Reads;
 use crate::{State, Store};
 
@@ -169,9 +170,10 @@ impl<T: State> SessionsBuilder<T> {
     pub fn build(self) -> Result<Sessions<T>> {
         let per_principal_max = self.sessions_max()?;
         self.store.check_reads(self.reads)?;
-        let (idle, absolute) = (Ttl::new(self.idle)?, Ttl::new(self.absolute)?);
-        let (renewal, grace) = (Ttl::new(self.renewal)?, Ttl::new(self.grace)?);
-        let idle = idle.as_duration();
+        let idle = setting("idle", self.idle)?.as_duration();
+        let absolute = setting("absolute", self.absolute)?;
+        let renewal = setting("renewal", self.renewal)?;
+        let grace = setting("grace", self.grace)?;
         let slack = (idle / 10).min(Duration::from_secs(60));
         let journal = match self.journal {
             None => None,
@@ -204,8 +206,6 @@ impl<T: State> SessionsBuilder<T> {
         }
         Ok(sessions)
     }
-}
-
 
     fn sessions_max(&self) -> Result<usize> {
         let info = self.store.info();
@@ -229,6 +229,8 @@ impl<T: State> SessionsBuilder<T> {
         };
         Err(Error::new(ErrorKind::Invalid, detail))
     }
+}
+
 impl<T> fmt::Debug for SessionsBuilder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionsBuilder")
@@ -241,8 +243,8 @@ impl<T> fmt::Debug for SessionsBuilder<T> {
     }
 }
 
-/// What the backends with transactions allow.
-const LISTED_MAX: usize = 1_020;
 const PER_PRINCIPAL: usize = 256;
 /// How many records a sign-in changes besides the sessions that it evicts.
 const BESIDE_EVICTIONS: usize = 4;
+/// What the backends with transactions allow.
+const LISTED_MAX: usize = 1_020;

@@ -147,12 +147,9 @@ impl StoreBuilder {
     pub fn build(self) -> Result<Store> {
         let Connected { backend, namespace } = self.connected;
         let namespace = namespace.unwrap_or(self.namespace);
-        if namespace.len() > NAMESPACE_LEN_MAX {
-            let detail = format!("a store's namespace has 1 to {NAMESPACE_LEN_MAX} characters");
-            return Err(Error::new(ErrorKind::Invalid, detail));
-        }
+        check_name("the namespace of a store", &namespace, NAMESPACE_LEN_MAX)?;
         if let Some((floor, schema)) = self.bad_floor {
-            let detail = format!("a write floor is a version from 1 to {schema}, not {floor}");
+            let detail = format!("write_floor is a version from 1 to {schema}, not {floor}");
             return Err(Error::new(ErrorKind::Invalid, detail));
         }
         #[cfg(feature = "encrypt")]
@@ -182,6 +179,18 @@ impl StoreBuilder {
 
 /// Leaves room for `:v1:KIND` in a backend namespace.
 pub(crate) const NAMESPACE_LEN_MAX: usize = 40;
+
+/// Checks a part of what keys start with.
+pub(super) fn check_name(what: &str, name: &str, len_max: usize) -> Result<()> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+    let wrong = match name.bytes().position(|byte| !is_allowed(byte)) {
+        Some(at) => format!("byte {at} of this one is another"),
+        None if (1..=len_max).contains(&name.len()) => return Ok(()),
+        None => format!("this one has {}", name.len()),
+    };
+    let detail = format!("{what} has 1 to {len_max} characters of [A-Za-z0-9._:-]; {wrong}");
+    Err(Error::new(ErrorKind::Invalid, detail))
+}
 
 /// Whether this can be what all keys start with.
 pub(crate) fn is_namespace(text: &str) -> bool {

@@ -16,6 +16,7 @@ use crate::schema::Floors;
 
 #[cfg(feature = "encrypt")]
 use super::SealingKeys;
+use super::config::check_name;
 use super::guard::Guard;
 use super::lookup::Lookups;
 use super::near::Near;
@@ -94,6 +95,8 @@ impl Store {
             let detail = format!("the key kind {kind} is the library's own; choose another");
             return Err(Error::new(ErrorKind::Invalid, detail));
         }
+        let len_max = Namespace::MAX_LEN.saturating_sub(self.0.namespace.as_str().len() + 1);
+        check_name("the kind of a key", kind, len_max)?;
         self.own_key(kind, group, name)
     }
 

@@ -370,19 +370,19 @@ impl TokensBuilder {
         let Self { ring, any_audience, life_max, mut rules } = self;
         let refuse = |detail: &str| Err(Error::new(ErrorKind::Config, detail));
         if rules.issuer.is_empty() || rules.typ().is_empty() {
-            return refuse("the token issuer or type is empty; give it a name");
+            return refuse("the issuer or the typ of tokens is empty; give it a name");
         }
         if rules.audience.as_deref() == Some("") || rules.audience.is_some() == any_audience {
             return refuse("say whom tokens are for: either an audience or any_audience, not both");
         }
         if !(1..=Tokens::LEN_MAX).contains(&rules.len_max) {
-            return refuse("the longest token has up to 16,384 bytes, and not zero");
+            return refuse("len_max of tokens is 1 to 16,384 bytes");
         }
         if rules.leeway > Tokens::LEEWAY_MAX {
-            return refuse("the leeway for tokens is at most 60 s; set the clocks instead");
+            return refuse("leeway of tokens is up to 60 s; set the clocks instead");
         }
         if life_max.is_zero() || life_max > LIFE_MAX {
-            return refuse("the maximal life of a token is up to ten years, and not zero");
+            return refuse("life_max of tokens is more than zero and up to ten years");
         }
         rules.life_max_s = whole_seconds(life_max);
         Ok(Tokens(Arc::new(Inner { ring: RwLock::new(ring), rules })))

@@ -40,7 +40,7 @@ impl Key {
     /// [`ErrorKind::Invalid`] if `name` is empty or has other characters than visible ASCII
     /// without `{` and `}`, or if the whole key is longer than [`Key::MAX_LEN`].
     pub fn new(namespace: &Namespace, group: &Group, name: &str) -> Result<Self> {
-        check("key name", name, Self::MAX_LEN, is_visible)?;
+        check("key name", name, Self::MAX_LEN, VISIBLE)?;
         let text = format!("{}:{{{}}}:{name}", namespace.0, group.0);
         if text.len() > Self::MAX_LEN {
             let detail = format!(
@@ -132,9 +132,8 @@ impl Namespace {
     ///
     /// [`ErrorKind::Invalid`] for anything else.
     pub fn new(text: &str) -> Result<Self> {
-        check("namespace", text, Self::MAX_LEN, |byte| {
-            byte.is_ascii_alphanumeric() || b"._:-".contains(&byte)
-        })?;
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+        check("namespace", text, Self::MAX_LEN, ("letters, digits and ._:-", is_allowed))?;
         Ok(Self(text.into()))
     }
 
@@ -181,7 +180,7 @@ impl Group {
     ///
     /// [`ErrorKind::Invalid`] for anything else.
     pub fn new(text: &str) -> Result<Self> {
-        check("key group", text, Self::MAX_LEN, is_visible)?;
+        check("key group", text, Self::MAX_LEN, VISIBLE)?;
         Ok(Self(text.into()))
     }
 
@@ -191,22 +190,26 @@ impl Group {
     }
 }
 
+const VISIBLE: (&str, fn(u8) -> bool) = ("visible ASCII without braces, or hash it", is_visible);
+
 fn is_visible(byte: u8) -> bool {
     byte.is_ascii_graphic() && byte != b'{' && byte != b'}'
 }
 
-fn check(what: &str, text: &str, len_max: usize, allowed: impl Fn(u8) -> bool) -> Result<()> {
+fn check(
+    what: &str,
+    text: &str,
+    len_max: usize,
+    (allowed, is_allowed): (&str, impl Fn(u8) -> bool),
+) -> Result<()> {
     if text.is_empty() || text.len() > len_max {
         let detail = format!("a {what} has 1 to {len_max} bytes; this one has {}", text.len());
         return Err(Error::new(ErrorKind::Invalid, detail));
     }
-    match text.bytes().position(|byte| !allowed(byte)) {
+    match text.bytes().position(|byte| !is_allowed(byte)) {
         None => Ok(()),
         Some(at) => {
-            let detail = format!(
-                "byte {at} of the {what} is not allowed; use visible ASCII without braces \
-                 (namespaces: letters, digits and ._:-), or hash the text"
-            );
+            let detail = format!("byte {at} of the {what} is not allowed; use {allowed}");
             Err(Error::new(ErrorKind::Invalid, detail))
         }
     }

@@ -55,8 +55,12 @@ impl JournalConfig {
             format!("a journal lists what it has, which {name} cannot; use a redb file")
         } else if !matches!(capabilities.durability, Durability::Crash | Durability::Durable) {
             format!("a journal outlives its process, and {name} does not; use a redb file")
-        } else if self.sessions_max == 0 || self.bytes_max == 0 || self.age_max.is_zero() {
-            "a journal has room for at least one session, for some time".to_owned()
+        } else if self.sessions_max == 0 {
+            "sessions_max of a journal is at least 1, not 0".to_owned()
+        } else if self.bytes_max == 0 {
+            "bytes_max of a journal is at least 1, not 0".to_owned()
+        } else if self.age_max.is_zero() {
+            "age_max of a journal is more than zero".to_owned()
         } else {
             return Ok(());
         };

@@ -31,11 +31,11 @@ impl GuardConfig {
         const DEADLINE_MAX: Duration = Duration::from_secs(3_600);
         let Self { deadline, attempts, in_flight_max, .. } = self;
         let wrong = if deadline.is_zero() || *deadline > DEADLINE_MAX {
-            format!("a deadline is up to an hour and not zero, not {deadline:?}")
+            format!("deadline is more than zero and up to an hour, not {deadline:?}")
         } else if !(1..=10).contains(attempts) {
-            format!("a call is made in 1 to 10 attempts, not {attempts}")
+            format!("attempts is 1 to 10, not {attempts}")
         } else if *in_flight_max == 0 {
-            "at least one call must be allowed at once".to_owned()
+            "in_flight_max is at least 1, not 0".to_owned()
         } else {
             return Ok(());
         };

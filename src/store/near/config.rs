@@ -91,9 +91,9 @@ impl NearConfig {
     pub(in crate::store) fn check(&self) -> Result<()> {
         const KEEP_MAX: Duration = Duration::from_secs(86_400);
         let wrong = if self.keep.is_zero() || self.keep > KEEP_MAX {
-            "a near cache keeps an answer for up to a day, and not for no time"
+            format!("keep of a near cache is more than zero and up to a day, not {:?}", self.keep)
         } else if self.capacity == 0 {
-            "a near cache needs room"
+            "capacity of a near cache is at least 1 byte, not 0".to_owned()
         } else {
             return Ok(());
         };
