@@ -69,7 +69,8 @@ fn measure(stores: &[Store], key: &Key, basket: &Basket, items: u32) {
     let mut took = CODECS.map(|_codec| (Vec::new(), Vec::new()));
     for _round in 0..ROUNDS {
         for ((store, entry), (writes, reads)) in stores.iter().zip(&entries).zip(&mut took) {
-            writes.push(nanos(|| drop(black_box(store.put(key, black_box(basket)).unwrap()))));
+            writes
+                .push(nanos(|| drop(black_box(store.put_write(key, black_box(basket)).unwrap()))));
             reads.push(nanos(|| {
                 drop(black_box(store.decode::<Basket>(key, black_box(entry)).unwrap()));
             }));
@@ -84,7 +85,7 @@ fn measure(stores: &[Store], key: &Key, basket: &Basket, items: u32) {
 const HEADER_LEN: usize = 32;
 
 fn stored(store: &Store, key: &Key, basket: &Basket) -> Entry {
-    let Write::Put { value, .. } = store.put(key, basket).unwrap() else { unreachable!() };
+    let Write::Put { value, .. } = store.put_write(key, basket).unwrap() else { unreachable!() };
     Entry { value, version: Version::MIN, written_us: 1, age: Duration::ZERO, left: None }
 }
 

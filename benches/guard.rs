@@ -110,7 +110,7 @@ async fn near() {
     let near = NearConfig::default().keep(Duration::from_secs(3_600));
     let store = Store::builder(Arc::clone(&backend)).near(near).build().unwrap();
     let key = key(&store);
-    let put = store.put(&key, &Flag(7)).unwrap();
+    let put = store.put_write(&key, &Flag(7)).unwrap();
     assert!(store.write(&put).await.unwrap().is_applied());
     let entry = backend.get(&key).await.unwrap().unwrap();
     let bare = moka::sync::Cache::<Key, Entry>::builder();
@@ -150,7 +150,9 @@ fn threads(runtime: &Runtime) {
     let keys = ["one", "other"].map(|name| store.key("flag", &group(name), "k").unwrap());
     runtime.block_on(async {
         for key in &keys {
-            assert!(store.write(&store.put(key, &Flag(7)).unwrap()).await.unwrap().is_applied());
+            assert!(
+                store.write(&store.put_write(key, &Flag(7)).unwrap()).await.unwrap().is_applied()
+            );
             store.get_as::<Flag>(key, reads).await.unwrap();
         }
     });

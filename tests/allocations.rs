@@ -27,7 +27,7 @@ fn a_hit_in_the_near_cache_allocates_nothing() {
         Store::builder(backend).near(NearConfig::default().keep(hour)).build().unwrap()
     });
     let key = store.key("flag", &Group::new("all").unwrap(), "dark-mode").unwrap();
-    let put = store.put(&key, &Flag(7)).unwrap();
+    let put = store.put_write(&key, &Flag(7)).unwrap();
     assert!(runtime.block_on(store.write(&put)).unwrap().is_applied());
     let read = async || {
         let flag = store.get_as::<Flag>(&key, Reads::within(hour)).await.unwrap().unwrap();

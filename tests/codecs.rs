@@ -57,7 +57,7 @@ where
     T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     let (key, stored) = (key(), Stored(value.clone()));
-    match store.put(&key, &stored) {
+    match store.put_write(&key, &stored) {
         Ok(put) => BENCH.runtime.block_on(async {
             assert!(store.write(&put).await.unwrap().is_applied());
             let record = store.get::<Stored<T>>(&key).await.unwrap().unwrap();
@@ -436,7 +436,7 @@ fn a_field_that_a_struct_gained_with_a_default_is_read() {
     }
     let (Bench { runtime, stores }, key) = (&*BENCH, key());
     let before = Before { name: "Ada".to_owned(), dropped: Some((1, "x".to_owned())) };
-    let put = stores[0].1.put(&key, &Stored(before)).unwrap();
+    let put = stores[0].1.put_write(&key, &Stored(before)).unwrap();
     assert!(runtime.block_on(stores[0].1.write(&put)).unwrap().is_applied());
     let after = runtime.block_on(stores[0].1.get::<Stored<After>>(&key)).unwrap().unwrap();
     assert_eq!(after.value.0, After { visits: 0, name: "Ada".to_owned() });
@@ -449,7 +449,7 @@ where
     T: Clone + Debug + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     let (_codec, store) = BENCH.stores.iter().find(|(known, _)| *known == codec).unwrap();
-    let error = store.put(&key(), &Stored(value.clone())).unwrap_err();
+    let error = store.put_write(&key(), &Stored(value.clone())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{codec:?} {value:?}");
     assert!(error.to_string().contains(advice), "{error}");
 }

@@ -34,7 +34,7 @@ async fn an_event_of_a_call_has_neither_key_nor_value() {
     let store = store.near(NearConfig::default()).build().unwrap();
     let key = store.key("basket", &Group::new("canary-group").unwrap(), "canary-name").unwrap();
     let basket = Basket { item: 987_654_321 };
-    assert!(store.write(&store.put(&key, &basket).unwrap()).await.unwrap().is_applied());
+    assert!(store.write(&store.put_write(&key, &basket).unwrap()).await.unwrap().is_applied());
     for _ in 0..2 {
         store.get_as::<Basket>(&key, Reads::within(Duration::from_secs(5))).await.unwrap();
     }

@@ -37,7 +37,7 @@ async fn every_codec_round_trips_and_reads_the_others() {
     let stores = CODECS.map(|codec| Store::builder(backend.clone()).codec(codec).build().unwrap());
     let key = stores[0].key("profile", &Group::new("ada").unwrap(), "main").unwrap();
     for writer in &stores {
-        let put = writer.put(&key, &profile()).unwrap();
+        let put = writer.put_write(&key, &profile()).unwrap();
         assert!(writer.write(&put).await.unwrap().is_applied());
         for reader in &stores {
             let record = reader.get::<Profile>(&key).await.unwrap().unwrap();
@@ -59,7 +59,7 @@ async fn no_codec_panics_on_or_allocates_for_hostile_bytes() {
         let (store, key) = store(codec).await;
         // A sequence that claims 2^63 elements, in the varints of postcard and of bincode.
         for hostile in [[255; 9], [253, 255, 255, 255, 255, 255, 255, 255, 127], [0; 9]] {
-            let put = store.put(&key, &Raw(hostile)).unwrap();
+            let put = store.put_write(&key, &Raw(hostile)).unwrap();
             assert!(store.write(&put).await.unwrap().is_applied());
             let read = store.get::<Profile>(&key).await;
             assert_eq!(read.unwrap_err().kind(), ErrorKind::Corrupt, "{codec:?}");
@@ -217,7 +217,7 @@ async fn what_was_stored_before_is_read_and_written_the_same_way() {
                                 82a46e616d65a3416461a67669736974739201cfffffffffffffffff";
     for (codec, stored) in [(Codec::Postcard, POSTCARD), (Codec::MessagePack, MESSAGE_PACK)] {
         let (store, key) = store(codec).await;
-        let Write::Put { value, .. } = store.put(&key, &profile()).unwrap() else { panic!() };
+        let Write::Put { value, .. } = store.put_write(&key, &profile()).unwrap() else { panic!() };
         assert_eq!(value, bytes(stored), "{codec:?}");
     }
     let (store, key) = store(Codec::default()).await;

@@ -133,7 +133,7 @@ impl<A: State> Claim<A> {
     ///         None => (0, Condition::Absent),
     ///     };
     ///     let balance = Balance(euros + 10);
-    ///     let write = store.put(&key, &balance)?.only_if(only_if);
+    ///     let write = store.put_write(&key, &balance)?.only_if(only_if);
     ///     match claim.complete_with(&balance, vec![write]).await? {
     ///         CompletedWith::Completed | CompletedWith::Fenced { .. } => return Ok(()),
     ///         CompletedWith::Refused { .. } => {} // somebody paid in meanwhile: once more

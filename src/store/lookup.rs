@@ -134,7 +134,7 @@ impl Store {
         // It is as good if the store does not take it.
         if keep
             && let Ok(value) = &loaded
-            && let Ok(put) = self.put(key, value)
+            && let Ok(put) = self.put_write(key, value)
         {
             let _ = self.write(&put.expiring(ttl)).await;
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::backend::{Entry, Error, ErrorKind, Key, Result, Write};
+use crate::backend::{Entry, Error, ErrorKind, Key, Result, Ttl, Write};
 use crate::{State, Store, schema};
 
 use super::envelope::{self, Format, HEADER_LEN, Header, Limit};
@@ -24,15 +24,51 @@ pub(super) struct Unwrapped {
 }
 
 impl Store {
-    /// The write that stores a value under a key: make it conditional, give it a time to live,
-    /// send it with [`write`](Store::write) or in a [`transact`](Store::transact).
+    /// Stores a value under a key, whatever is there. It lives for `ttl` from now, or until it is
+    /// removed if that is `None`. To change what is there without losing the changes of others, use
+    /// [`update`](Store::update).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use serde::{Deserialize, Serialize};
+    /// # use steadfast::backend::{Group, Ttl};
+    /// # use steadfast::{State, Store};
+    /// # #[derive(Serialize, Deserialize)]
+    /// # struct Banner(String);
+    /// # impl State for Banner {
+    /// #     const SCHEMA: u16 = 1;
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> steadfast::Result<()> {
+    /// # let store = Store::builder(steadfast::connect("memory:").await?).build()?;
+    /// let key = store.key("banner", &Group::new("shop")?, "front")?;
+    /// let for_a_day = Ttl::new(Duration::from_secs(86_400))?;
+    /// store.set(&key, &Banner("Sale!".to_owned()), Some(for_a_day)).await?;
+    /// assert!(store.get::<Banner>(&key).await?.is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] if the codec cannot encode the value, [`ErrorKind::Unsupported`] if
-    /// a [write floor](super::StoreBuilder::write_floor) asks for a version that its type cannot
+    /// As [`put_write`](Store::put_write) and [`write`](Store::write).
+    pub async fn set<T: State>(&self, key: &Key, value: &T, ttl: Option<Ttl>) -> Result<()> {
+        let put = self.put_write(key, value)?;
+        // Unconditional, so it cannot be refused.
+        self.write(&ttl.into_iter().fold(put, Write::expiring)).await.map(|_applied| ())
+    }
+
+    /// The write that would store a value under a key. It stores nothing by itself: make it
+    /// conditional, give it a time to live, send it with [`write`](Store::write) or in a
+    /// [`transact`](Store::transact). [`set`](Store::set) does it at once.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`] if the [codec](Codec) cannot encode the value or would not read it
+    /// back as it is, [`ErrorKind::Unsupported`] if a
+    /// [write floor](super::StoreBuilder::write_floor) asks for a version that its type cannot
     /// write.
-    pub fn put<T: State>(&self, key: &Key, value: &T) -> Result<Write> {
+    pub fn put_write<T: State>(&self, key: &Key, value: &T) -> Result<Write> {
         let schema = self.0.floors.of::<T>();
         let out = schema::write(self.0.codec, schema, value, vec![0; HEADER_LEN])?;
         self.wrap(key, schema, PLAIN, None, out)

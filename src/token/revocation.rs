@@ -122,7 +122,7 @@ impl Revocations {
                 let now_s = super::tokens::seconds(self.tokens.now_us());
                 let left = Duration::from_secs_f64((token.expires_s - now_s).max(0.0));
                 let key = self.id_key(&group(&token.issuer, &token.subject), &token.issuer, id)?;
-                let write = self.store.put(&key, &Revoked)?.expiring(self.ttl(left)?);
+                let write = self.store.put_write(&key, &Revoked)?.expiring(self.ttl(left)?);
                 // Unconditional, so it cannot be refused.
                 self.store.write(&write).await.map(|_applied| ())
             })

@@ -48,9 +48,9 @@ async fn pay_in(
         let only_if =
             found.as_ref().map_or(Condition::Absent, |found| Condition::VersionIs(found.version));
         let balance = Balance(found.map_or(0, |found| found.value.0) + 10);
-        let change = store.put(&account(store), &balance).unwrap().only_if(only_if);
+        let change = store.put_write(&account(store), &balance).unwrap().only_if(only_if);
         if rival.0.swap(false, Ordering::SeqCst) {
-            let write = store.put(&account(store), &Balance(100)).unwrap();
+            let write = store.put_write(&account(store), &Balance(100)).unwrap();
             assert!(store.write(&write).await.unwrap().is_applied());
         }
         let response = (StatusCode::CREATED, balance.0.to_string()).into_response();
@@ -63,7 +63,7 @@ async fn pay_in(
             "error" => return Err(StatusCode::BAD_GATEWAY.into()),
             "refuse" => return Err(StatusCode::BAD_REQUEST.into()),
             "twice" => {
-                let change = store.put(&account(store), &Balance(1_000)).unwrap();
+                let change = store.put_write(&account(store), &Balance(1_000)).unwrap();
                 let second = (StatusCode::OK, "two").into_response();
                 drop(execution.complete_with(second, vec![change]).await?);
             }
@@ -143,7 +143,7 @@ async fn a_committed_answer_that_is_too_large_to_be_kept_is_delivered_once() {
         Data(store): Data<&Store>,
         Data(execution): Data<&Execution>,
     ) -> poem::Result<Response> {
-        let change = store.put(&account(store), &Balance(10)).unwrap();
+        let change = store.put_write(&account(store), &Balance(10)).unwrap();
         let response = Response::builder().body(vec![7; 2_000]);
         match execution.complete_with(response, vec![change]).await? {
             Responded::Response(response) => Ok(response),
@@ -189,7 +189,7 @@ async fn an_update_and_its_answer_take_one_trip_and_what_changes_nothing_keeps_n
     }
     let refused = call(&app, keyed("d").finish()).await;
     assert_eq!((refused.status().as_u16(), is_replay(&refused)), (409, false));
-    let write = store.put(&account(&store), &Balance(40)).unwrap();
+    let write = store.put_write(&account(&store), &Balance(40)).unwrap();
     assert!(store.write(&write).await.unwrap().is_applied());
     assert_eq!(text(call(&app, keyed("d").finish()).await).await, "50", "its key was free");
     assert!(is_replay(&call(&app, keyed("a").finish()).await));
@@ -201,7 +201,7 @@ async fn three_hundred_updates_at_once_all_count_with_their_answers() {
     let (_faulty, store, _clock) = store();
     let once = Idempotent::new(idempotency(&store, OnLapse::TakeOver));
     let app = Arc::new(pay_in_by_closure.with(once).data(store.clone()));
-    let write = store.put(&account(&store), &Balance(40)).unwrap();
+    let write = store.put_write(&account(&store), &Balance(40)).unwrap();
     assert!(store.write(&write).await.unwrap().is_applied());
     let calls = (0..300).map(|n| {
         let app = app.clone();

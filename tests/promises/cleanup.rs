@@ -26,7 +26,7 @@ async fn entries_whose_time_is_over_are_removed(world: World) {
     let put = async |name: &str, seconds: u64| {
         let key = world.store.key("k", &Group::new("g").unwrap(), name).unwrap();
         let ttl = Ttl::new(Duration::from_secs(seconds)).unwrap();
-        let put = world.store.put(&key, &Basket::default()).unwrap().expiring(ttl);
+        let put = world.store.put_write(&key, &Basket::default()).unwrap().expiring(ttl);
         assert!(world.store.write(&put).await.unwrap().is_applied());
     };
     put("lives", 60).await;

@@ -36,7 +36,7 @@ async fn get(store: &Store) -> Result<()> {
 }
 
 async fn put(store: &Store) -> Result<()> {
-    let put: Write = store.put(&key(store), &Basket::default()).unwrap();
+    let put: Write = store.put_write(&key(store), &Basket::default()).unwrap();
     store.write(&put).await.map(|written| assert!(written.is_applied()))
 }
 

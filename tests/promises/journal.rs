@@ -69,7 +69,7 @@ impl World {
         let [here, there] = &self.stores;
         let key = here.key("marker", &Group::new("all").unwrap(), "marker").unwrap();
         let put = async |item| {
-            let put = there.put(&key, &Basket { items: vec![item] }).unwrap();
+            let put = there.put_write(&key, &Basket { items: vec![item] }).unwrap();
             assert!(there.write(&put).await.unwrap().is_applied());
         };
         let read = async || {

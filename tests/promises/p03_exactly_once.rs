@@ -58,7 +58,7 @@ async fn one_more(store: &Store) -> Write {
         found.as_ref().map_or(Condition::Absent, |found| Condition::VersionIs(found.version));
     let mut basket = found.map(|found| found.value).unwrap_or_default();
     basket.items.push(7);
-    store.put(&key, &basket).unwrap().only_if(only_if)
+    store.put_write(&key, &basket).unwrap().only_if(only_if)
 }
 
 async fn execute(store: &Store, claim: &Claim<Receipt>) -> CompletedWith<Receipt> {
@@ -113,7 +113,8 @@ async fn whatever_reply_is_lost_the_effect_happens_once(world: World) {
                     let only_if = version.map_or(Condition::Absent, Condition::VersionIs);
                     let mut basket = found.map(|found| found.value).unwrap_or_default();
                     basket.items.push(7);
-                    let change = store.put(&account(&store), &basket).unwrap().only_if(only_if);
+                    let change =
+                        store.put_write(&account(&store), &basket).unwrap().only_if(only_if);
                     let answer = Receipt::new("1");
                     drop(claim.complete_with(&answer, vec![change]).await);
                 }

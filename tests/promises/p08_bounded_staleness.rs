@@ -32,7 +32,7 @@ fn key(store: &Store) -> Key {
 
 async fn put(store: &Store, items: &[u32]) {
     let basket = Basket { items: items.to_vec() };
-    let written = store.write(&store.put(&key(store), &basket).unwrap()).await.unwrap();
+    let written = store.write(&store.put_write(&key(store), &basket).unwrap()).await.unwrap();
     assert!(matches!(written, Written::Applied { .. }));
 }
 
@@ -121,7 +121,7 @@ async fn a_write_of_this_process_is_seen_at_once_where_the_store_tells_nothing()
         assert_eq!(read(&store, reads).await.0, [2, 7], "an update");
         if store.info().capabilities.transactions > Transactions::None {
             let basket = Basket { items: vec![8] };
-            let put = store.put(&key, &basket).unwrap();
+            let put = store.put_write(&key, &basket).unwrap();
             assert!(matches!(store.transact(&[put]).await.unwrap(), Transacted::Applied { .. }));
             assert_eq!(read(&store, reads).await.0, [8], "a transaction");
         }

@@ -73,7 +73,7 @@ async fn a_newer_schema_is_kept_by_an_older_build() {
     let store: &Store = &world.store;
     let key = store.key("basket", &steadfast::backend::Group::new("g").unwrap(), "one").unwrap();
     let newer = BasketV2 { items: vec![1], coupon: "spring".to_owned() };
-    let put = store.put(&key, &newer).unwrap();
+    let put = store.put_write(&key, &newer).unwrap();
     assert!(store.write(&put).await.unwrap().is_applied());
     let before = stored(&world, &key).await;
 

@@ -95,7 +95,7 @@ fn floored<T: State>(world: &World, schema: u16) -> Store {
 
 async fn a_record_of_any_age_comes_up_step_by_step(world: World) {
     let key = world.store.key("cart", &Group::new("g").unwrap(), "one").unwrap();
-    let put = world.store.put(&key, &apples()).unwrap();
+    let put = world.store.put_write(&key, &apples()).unwrap();
     assert!(world.store.write(&put).await.unwrap().is_applied());
     let newest = CartV3 { items: vec![("apple".to_owned(), 1)], coupon: None };
     assert_eq!(world.store.get::<CartV3>(&key).await.unwrap().unwrap().value, newest);

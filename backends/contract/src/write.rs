@@ -22,6 +22,7 @@ use crate::{Entry, Key, Ttl, Version};
 /// # Ok::<(), steadfast_backend::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
+#[must_use = "a write changes nothing until a backend or a store executes it"]
 pub enum Write {
     /// Stores a value under a new version.
     Put {
@@ -81,7 +82,6 @@ impl Write {
     }
 
     /// The same put or touch with a time to live; nothing changes for the other writes.
-    #[must_use]
     pub fn expiring(mut self, after: Ttl) -> Self {
         if let Self::Put { ttl, .. } | Self::Touch { ttl, .. } = &mut self {
             *ttl = Some(after);
@@ -90,7 +90,6 @@ impl Write {
     }
 
     /// The same write under a condition.
-    #[must_use]
     pub fn only_if(mut self, condition: Condition) -> Self {
         let (Self::Put { only_if, .. }
         | Self::Touch { only_if, .. }

@@ -91,7 +91,7 @@ fn caches(runtime: &Runtime) {
     let store = store.build().expect("the settings are good");
     let group = Group::new("all").expect("a good group");
     let key = store.key("flag", &group, "dark-mode").expect("a good key");
-    let put = store.put(&key, &Flag(7)).expect("it encodes");
+    let put = store.put_write(&key, &Flag(7)).expect("it encodes");
     assert!(runtime.block_on(store.write(&put)).expect("it is written").is_applied());
     let reads = Reads::within(HOUR);
     let read = || store.get_as::<Flag>(black_box(&key), reads);

@@ -129,7 +129,7 @@ impl Shop {
         if account.orders.len() == orders {
             return Ok((order, None));
         }
-        Ok((order, Some(self.0.put(&key, &account)?.only_if(only_if))))
+        Ok((order, Some(self.0.put_write(&key, &account)?.only_if(only_if))))
     }
 
     async fn update<R>(

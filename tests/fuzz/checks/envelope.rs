@@ -115,8 +115,8 @@ pub(super) fn check(input: &[u8]) {
     }
     let payload = input.get(32..).unwrap_or_default().to_vec();
     RAW_LEN.store(payload.len(), Relaxed);
-    let old = world.sealed.put(key, &Raw::<1>(payload.clone())).unwrap();
-    let new = world.sealed.put(key, &Raw::<2>(payload)).unwrap();
+    let old = world.sealed.put_write(key, &Raw::<1>(payload.clone())).unwrap();
+    let new = world.sealed.put_write(key, &Raw::<2>(payload)).unwrap();
     for write in [old, new] {
         assert!(block_on(world.sealed.write(&write)).unwrap().is_applied());
         read(&world.sealed, &world.stored(key).unwrap());
@@ -138,7 +138,7 @@ fn read(store: &Store, bytes: &Bytes) {
 
 fn comes_back(store: &Store, sample: &Sample) {
     let other = store.key("sample", &Group::new("g").unwrap(), "other").unwrap();
-    let put = store.put(&other, sample).unwrap();
+    let put = store.put_write(&other, sample).unwrap();
     assert!(block_on(store.write(&put)).unwrap().is_applied());
     assert_eq!(block_on(store.get::<Sample>(&other)).unwrap().unwrap().value, *sample);
 }

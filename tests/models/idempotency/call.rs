@@ -219,7 +219,7 @@ impl Call {
         let only_if =
             found.as_ref().map_or(Condition::Absent, |found| Condition::VersionIs(found.version));
         let effects = Effects(found.map_or(0, |found| found.value.0) + 1);
-        let change: Write = process.store.put(&key, &effects)?.only_if(only_if);
+        let change: Write = process.store.put_write(&key, &effects)?.only_if(only_if);
         Ok(match claim.complete_with(answer, vec![change]).await? {
             CompletedWith::Completed => Told::Done,
             CompletedWith::Fenced { winner } => Told::Fenced(winner),
