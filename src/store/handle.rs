@@ -116,7 +116,7 @@ impl Store {
     /// As the backend's `get` and [`decode`](Store::decode); an outage is never `Ok(None)`.
     pub async fn get<T: State>(&self, key: &Key) -> Result<Option<Record<T>>> {
         match self.entry(key).await? {
-            Some(entry) => self.decode(key, &entry).map(Some),
+            Some(entry) => self.decode_live(key, &entry),
             None => Ok(None),
         }
     }
@@ -137,7 +137,7 @@ impl Store {
             None => (self.entry(key).await?, Freshness::Fresh),
         };
         let Some(entry) = entry else { return Ok(None) };
-        Ok(Some(Record { freshness, ..self.decode(key, &entry)? }))
+        Ok(self.decode_live(key, &entry)?.map(|record| Record { freshness, ..record }))
     }
 
     /// The entries under keys of one group, undecoded, and how old they are.

@@ -5,6 +5,7 @@
 
 mod codec;
 mod config;
+mod draft;
 mod envelope;
 mod freshness;
 mod guard;
@@ -21,6 +22,7 @@ mod update;
 pub use codec::Codec;
 pub use config::StoreBuilder;
 pub(crate) use config::{NAMESPACE_LEN_MAX, is_namespace};
+pub use draft::{Draft, TtlChange};
 pub(crate) use envelope::Limit;
 pub(crate) use freshness::Demand;
 pub use freshness::{Freshness, Reads, StaleReason};
@@ -31,7 +33,7 @@ pub use record::Record;
 pub(crate) use record::{Carried, Head, Opened};
 #[cfg(feature = "encrypt")]
 pub use seal::SealingKeys;
-pub use update::Updated;
-pub(crate) use update::{Fate, contended};
 #[cfg(feature = "poem")]
 pub(crate) use update::UPDATE_ATTEMPTS_MAX;
+pub use update::Updated;
+pub(crate) use update::{Fate, contended};

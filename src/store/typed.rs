@@ -21,6 +21,31 @@ pub(super) struct Unwrapped {
     /// With its birth filled in.
     limit: Option<Limit>,
     limit_left: Option<Duration>,
+    /// What is left of it, never overstated; `None` if it does not expire.
+    pub(super) left: Option<Duration>,
+    now_us: u64,
+}
+
+impl Unwrapped {
+    pub(super) fn value<T: State>(&self) -> Result<T> {
+        schema::read(self.header.codec, self.header.schema, &self.payload)
+    }
+
+    /// Whether the end that it was to keep has come.
+    pub(super) fn is_over(&self) -> bool {
+        self.limit_left.is_some_and(|left| left.is_zero())
+    }
+
+    /// When it ends, for a change that is to keep that, and the time until then.
+    pub(super) fn end(&self) -> Option<(Limit, Duration)> {
+        let left = self.left?;
+        let life = || Ttl::new(left.max(Duration::from_millis(1))).ok();
+        let limit = match self.limit {
+            Some(limit) => limit,
+            None => Limit { born_us: Some(self.now_us), life: life()? },
+        };
+        Some((limit, left))
+    }
 }
 
 impl Store {
@@ -81,10 +106,20 @@ impl Store {
     /// [`ErrorKind::Corrupt`] if the bytes are damaged, foreign, not a `T`, or of a schema version
     /// that this build does not read. The record stays as it is.
     pub fn decode<T: State>(&self, key: &Key, entry: &Entry) -> Result<Record<T>> {
-        let Unwrapped { header, payload, .. } = self.unwrap(key, entry, PLAIN)?;
-        let value = schema::read(header.codec, header.schema, &payload)?;
-        let Entry { version, age, left, .. } = *entry;
-        Ok(Record { value, version, age, left, freshness: Freshness::Fresh })
+        decode_plain(entry, &self.unwrap(key, entry, PLAIN)?)
+    }
+
+    /// As [`decode`](Store::decode); `None` if the end that the record was to keep has come.
+    pub(super) fn decode_live<T: State>(
+        &self,
+        key: &Key,
+        entry: &Entry,
+    ) -> Result<Option<Record<T>>> {
+        let unwrapped = self.unwrap(key, entry, PLAIN)?;
+        if unwrapped.is_over() {
+            return Ok(None);
+        }
+        decode_plain(entry, &unwrapped).map(Some)
     }
 
     /// The write that stores a record of the library's: its own part, and the user's value if
@@ -110,7 +145,7 @@ impl Store {
     /// Reads a record of the library's; `None` if its absolute deadline has passed.
     pub(crate) fn open<H: Head>(&self, key: &Key, entry: &Entry) -> Result<Option<Opened<H>>> {
         let unwrapped = self.unwrap(key, entry, H::LAYOUT)?;
-        if unwrapped.limit_left.is_some_and(|left| left.is_zero()) {
+        if unwrapped.is_over() {
             return Ok(None);
         }
         let (head, value) = envelope::split(&unwrapped.payload)?;
@@ -120,9 +155,9 @@ impl Store {
             value,
             version: entry.version,
             written_us: entry.written_us,
-            now_us: self.earliest_now_us(entry),
+            now_us: unwrapped.now_us,
             age: entry.age,
-            left: [entry.left, unwrapped.limit_left].into_iter().flatten().min(),
+            left: unwrapped.left,
             limit_left: unwrapped.limit_left,
             carried: Carried { limit: unwrapped.limit, schema: unwrapped.header.schema },
         }))
@@ -163,9 +198,10 @@ impl Store {
         }
         let payload = self.clear(key, format, &entry.value, payload)?;
         let limit = header.limit.map(|limit| limit.born_by(entry.written_us));
-        let limit_left =
-            limit.map(|limit| limit.left(entry.written_us, self.earliest_now_us(entry)));
-        Ok(Unwrapped { header, payload, limit, limit_left })
+        let now_us = self.earliest_now_us(entry);
+        let limit_left = limit.map(|limit| limit.left(entry.written_us, now_us));
+        let left = [entry.left, limit_left].into_iter().flatten().min();
+        Ok(Unwrapped { header, payload, limit, limit_left, left, now_us })
     }
 
     /// The store's time when it gave this entry, as early as that may have been, so that nothing
@@ -195,6 +231,16 @@ impl Store {
     fn clear(&self, _key: &Key, format: Format, _envelope: &[u8], payload: Bytes) -> Result<Bytes> {
         if format == Format::Clear { Ok(payload) } else { Err(no_key()) }
     }
+}
+
+fn decode_plain<T: State>(entry: &Entry, unwrapped: &Unwrapped) -> Result<Record<T>> {
+    Ok(Record {
+        value: unwrapped.value()?,
+        version: entry.version,
+        age: entry.age,
+        left: unwrapped.left,
+        freshness: Freshness::Fresh,
+    })
 }
 
 fn no_key() -> Error {

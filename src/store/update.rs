@@ -7,6 +7,7 @@ use crate::backend::{
 };
 use crate::{State, Store, schema};
 
+use super::draft::{Draft, TtlChange};
 use super::envelope::HEADER_LEN;
 use super::handle::TURNS;
 use super::typed::{PLAIN, Unwrapped};
@@ -61,6 +62,70 @@ impl Store {
         .await
     }
 
+    /// As [`update`](Store::update), for a change that depends on time: the closure sees how old
+    /// the record is and what is left of its life, and says what becomes of that. Unless it says
+    /// otherwise, the record ends when it would have ended: however long the change takes, and
+    /// however often it is made again, the end moves no further away. What moves such an end is
+    /// another change; a [touch](Write::touch) does not. If the bytes come out as they were and the
+    /// time to live is kept, nothing is written.
+    ///
+    /// A limit of five calls in each minute, by the store's clock:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// # use serde::{Deserialize, Serialize};
+    /// # use steadfast::backend::{Group, Ttl};
+    /// use steadfast::store::{Draft, TtlChange};
+    /// # use steadfast::{State, Store};
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Calls(u32);
+    /// # impl State for Calls {
+    /// #     const SCHEMA: u16 = 1;
+    /// # }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> steadfast::Result<()> {
+    /// # let store = Store::builder(steadfast::connect("memory:").await?).build()?;
+    /// let window = Ttl::new(Duration::from_secs(60))?;
+    /// let count = |draft: &mut Draft<Calls>| match &mut draft.value {
+    ///     Some(Calls(calls)) if *calls >= 5 => Err(draft.left), // until the window ends
+    ///     Some(Calls(calls)) => {
+    ///         *calls += 1; // and it ends when it did
+    ///         Ok(())
+    ///     }
+    ///     None => {
+    ///         (draft.value, draft.ttl) = (Some(Calls(1)), TtlChange::Set(window));
+    ///         Ok(())
+    ///     }
+    /// };
+    /// let key = store.key("calls", &Group::new("alice")?, "search")?;
+    /// for _call in 0..5 {
+    ///     assert!(store.update_with(&key, count).await?.output.is_ok());
+    /// }
+    /// let refused = store.update_with(&key, count).await?.output;
+    /// assert!(refused.is_err_and(|left| left.is_some_and(|left| left <= window.as_duration())));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`update`](Store::update).
+    pub async fn update_with<T: State, R>(
+        &self,
+        key: &Key,
+        mut change: impl FnMut(&mut Draft<T>) -> R,
+    ) -> Result<Updated<R>> {
+        let mut change = |draft: &mut Draft<T>| (change(draft), None);
+        self.one_call(async {
+            let current = self.entry(key).await?;
+            let plan = |current: Option<&Entry>| self.plan_draft(key, current, &mut change);
+            self.optimistic(key, None, current, plan, |_seen, _now| Ok(Fate::Unknown)).await
+        })
+        .await
+    }
+
     /// Runs the closure on a decoded entry: the write that it comes to, if any, and its output.
     pub(crate) fn plan<T: State, R>(
         &self,
@@ -69,23 +134,41 @@ impl Store {
         current: Option<&Entry>,
         change: &mut impl FnMut(&mut Option<T>) -> R,
     ) -> Result<(Option<Write>, R)> {
-        let before = current.map(|entry| self.unwrap(key, entry, PLAIN)).transpose()?;
-        let read = |before: &Unwrapped| {
-            schema::read::<T>(before.header.codec, before.header.schema, &before.payload)
+        let if_changed = Some(TtlChange::from_now(ttl));
+        let mut change = |draft: &mut Draft<T>| (change(&mut draft.value), if_changed);
+        self.plan_draft(key, current, &mut change)
+    }
+
+    /// Beside its output, `change` may say what becomes of the time to live if the bytes change.
+    fn plan_draft<T: State, R>(
+        &self,
+        key: &Key,
+        current: Option<&Entry>,
+        change: &mut impl FnMut(&mut Draft<T>) -> (R, Option<TtlChange>),
+    ) -> Result<(Option<Write>, R)> {
+        let found = current.map(|entry| self.unwrap(key, entry, PLAIN)).transpose()?;
+        let live = found.as_ref().filter(|found| !found.is_over());
+        let mut draft = Draft {
+            value: live.map(Unwrapped::value).transpose()?,
+            ttl: TtlChange::Keep,
+            age: current.filter(|_entry| live.is_some()).map(|entry| entry.age),
+            left: live.and_then(|live| live.left),
         };
-        let mut value = before.as_ref().map(read).transpose()?;
-        let output = change(&mut value);
-        let Some(value) = value else {
+        let (output, if_changed) = change(&mut draft);
+        let Some(value) = draft.value else {
             return Ok((current.map(|_entry| Write::delete(key.clone())), output));
         };
-        let found = before.as_ref().map_or(0, |before| before.header.schema);
-        let schema = self.0.floors.of::<T>().max(found);
+        let schema = live.map_or(0, |live| live.header.schema).max(self.0.floors.of::<T>());
         let out = schema::write(self.0.codec, schema, &value, vec![0; HEADER_LEN])?;
-        let same = before.is_some_and(|Unwrapped { header, payload, .. }| {
-            (header.schema, header.codec) == (schema, self.0.codec) && payload == out[HEADER_LEN..]
+        let is_same = live.is_some_and(|Unwrapped { header, payload, .. }| {
+            (header.schema, header.codec) == (schema, self.0.codec) && *payload == out[HEADER_LEN..]
         });
-        let write = if same { None } else { Some(self.wrap(key, schema, PLAIN, None, out)?) };
-        Ok((write.map(|write| ttl.into_iter().fold(write, Write::expiring)), output))
+        if is_same && draft.ttl == TtlChange::Keep {
+            return Ok((None, output));
+        }
+        let (ttl, end) = if_changed.unwrap_or(draft.ttl).over(live)?;
+        let write = self.wrap(key, schema, PLAIN, end, out)?;
+        Ok((Some(ttl.into_iter().fold(write, Write::expiring)), output))
     }
 
     /// Plans a write on what is there and makes it if that is still there, else plans again on

@@ -17,6 +17,7 @@ mod guarded;
 #[cfg(feature = "redis")]
 mod journal;
 mod journal_model;
+mod kept_end;
 mod lookups;
 mod p01_no_lost_update;
 mod p02_no_resurrection;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Formatter};
+use std::ops::Range;
 use std::sync::LazyLock;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -123,10 +124,15 @@ pub(super) fn check(input: &[u8]) {
     }
 }
 
+/// Where an envelope has the time from its birth to its end.
+const LIFE: Range<usize> = 16..24;
+
 fn read(store: &Store, bytes: &Bytes) {
     let Bench { world, key } = &*BENCH;
     match bounded_by(bytes, || block_on(store.get::<Sample>(key))) {
-        Ok(record) => comes_back(store, &record.unwrap().value),
+        Ok(Some(record)) => comes_back(store, &record.value),
+        // It has an end, which has come.
+        Ok(None) => assert_ne!(bytes[LIFE], [0; 8]),
         Err(error) => {
             world.assert_kept(&error, key, bytes);
             let change = |sample: &mut Option<Sample>| *sample = None;
