@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use poem::http::StatusCode;
+use poem::http::{HeaderMap, StatusCode, header};
 use poem::{Body, Endpoint, FromRequest, Middleware, Request, RequestBody, Result};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -8,6 +8,9 @@ use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 
 use super::Problem;
+use super::canonical::without_mark;
+use super::hint::hint;
+use super::wire::trim_ows;
 
 /// Reads the whole body into memory before anything else looks at it. Answers 413 if it is longer
 /// than the limit in bytes, and 408 if it does not arrive within 30 seconds.
@@ -75,24 +78,40 @@ fn too_large(limit: usize) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
 }
 
-/// A body that is one JSON object, whatever its content type says; 400 for anything else.
+/// A body that is one JSON object, with the content type `application/json` or one that ends in
+/// `+json`: 415 for another type, which a form of another site could send without asking, and 400
+/// for another body. It says which member is missing or wrong, and quotes nothing of the body.
 #[derive(Clone, Copy, Debug)]
 pub struct JsonBody<T>(pub T);
 
 impl<'a, T: DeserializeOwned> FromRequest<'a> for JsonBody<T> {
-    async fn from_request(_request: &'a Request, body: &mut RequestBody) -> Result<Self> {
+    async fn from_request(request: &'a Request, body: &mut RequestBody) -> Result<Self> {
+        if !is_json(request.headers()) {
+            let detail = "send JSON, with the content type application/json";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail).into());
+        }
         let body = body.take().map_err(|taken| Problem::of(taken.into()))?;
         let bytes = body.into_bytes().await.map_err(|failed| Problem::of(failed.into()))?;
         // serde's own messages would quote the body.
-        let object: Map<String, Value> = serde_json::from_slice(&bytes).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            bad_json(format!("the body is not a JSON object (line {line}, column {column})"))
-        })?;
-        let value = serde_json::from_value(Value::Object(object)).map_err(|_cause| {
-            bad_json("the JSON object does not have the members that are expected here".to_owned())
-        })?;
+        let object: Map<String, Value> =
+            serde_json::from_slice(without_mark(&bytes)).map_err(|error| {
+                let (line, column) = (error.line(), error.column());
+                bad_json(format!("the body is not a JSON object (line {line}, column {column})"))
+            })?;
+        let object = Value::Object(object);
+        let value = T::deserialize(&object).map_err(|_quotes| bad_json(hint::<T>(&object)))?;
         Ok(Self(value))
     }
+}
+
+/// Whether the one content type is JSON; its parameters do not matter.
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(one), None) = (types.next(), types.next()) else { return false };
+    let one = one.to_str().unwrap_or_default();
+    let media_type = trim_ows(one.split(';').next().unwrap_or_default()).to_ascii_lowercase();
+    let structured = media_type.split_once('/').is_some_and(|(_, sub)| sub.ends_with("+json"));
+    media_type == "application/json" || structured
 }
 
 fn bad_json(detail: String) -> Problem {

@@ -14,8 +14,13 @@ pub(super) enum Canonical {
     Other,
 }
 
+/// JSON without the byte order mark that some clients put before it (RFC 8259, section 8.1).
+pub(super) fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
+}
+
 pub(super) fn canonical(body: &[u8]) -> Canonical {
-    match serde_json::from_slice::<Strict>(body) {
+    match serde_json::from_slice::<Strict>(without_mark(body)) {
         Ok(Strict(mut value)) if is_exact(&value) => {
             value.sort_all_objects();
             Canonical::Json(value.to_string().into_bytes())

@@ -4,7 +4,8 @@ use poem::http::{Method, StatusCode, Uri, header};
 use crate::idempotency::Fingerprint;
 
 use super::Problem;
-use super::canonical::{Canonical, canonical};
+use super::canonical::{Canonical, canonical, without_mark};
+use super::wire::trim_ows;
 
 /// What makes two requests the same: method, path and query as they were sent, what kind of body,
 /// and the body.
@@ -32,13 +33,17 @@ fn print(
             // says more than JSON says another thing.
             Canonical::Json(json) if !media_type.ends_with("+json") => (String::new(), vec![json]),
             Canonical::Json(json) => (media_type, vec![json]),
-            Canonical::Doubled if media_type.is_empty() || media_type.contains("json") => {
-                return Err(doubled());
-            }
+            Canonical::Doubled if is_json(&media_type) => return Err(doubled()),
+            _ if is_json(&media_type) => (media_type, vec![without_mark(body).to_vec()]),
             _ => (media_type, vec![body.to_vec()]),
         },
     };
     Ok(Fingerprint::of(head.into_iter().chain([kind.into_bytes()]).chain(parts)))
+}
+
+/// What is not typed may be JSON.
+fn is_json(media_type: &str) -> bool {
+    media_type.is_empty() || media_type.contains("json")
 }
 
 fn doubled() -> Problem {
@@ -48,14 +53,14 @@ fn doubled() -> Problem {
 
 /// The media type in lower case, without parameters; the boundary if it has parts.
 fn parse(content_type: &str) -> (String, Option<String>) {
-    let mut pieces = content_type.split(';').map(str::trim);
+    let mut pieces = content_type.split(';').map(trim_ows);
     let media_type = pieces.next().unwrap_or_default().to_ascii_lowercase();
     if !media_type.starts_with("multipart/") {
         return (media_type, None);
     }
     let mut parameters = pieces.filter_map(|piece| piece.split_once('='));
-    let boundary = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("boundary"));
-    let boundary = boundary.map(|(_, value)| value.trim().trim_matches('"').to_owned());
+    let boundary = parameters.find(|(name, _)| trim_ows(name).eq_ignore_ascii_case("boundary"));
+    let boundary = boundary.map(|(_, value)| trim_ows(value).trim_matches('"').to_owned());
     (media_type, boundary.filter(|boundary| !boundary.is_empty()))
 }
 
@@ -104,6 +109,31 @@ mod tests {
         assert_ne!(typed("application/json", "{}"), typed("application/merge-patch+json", "{}"));
         assert_eq!(typed("Text/Plain; charset=utf-8", "a"), typed("text/plain", "a"));
         assert_ne!(typed("text/plain", "a"), typed("application/xml", "a"));
+    }
+
+    /// RFC 8259, section 8.1: some clients put it there, and some proxies take it away.
+    #[test]
+    fn a_byte_order_mark_before_json_does_not_matter() {
+        for body in [r#"{"qty":1}"#, r#"{"qty":1.5}"#] {
+            let marked = format!("\u{feff}{body}");
+            for content_type in ["application/json", "application/merge-patch+json", ""] {
+                assert_eq!(typed(content_type, body), typed(content_type, &marked));
+            }
+        }
+        assert_ne!(typed("text/plain", "a"), typed("text/plain", "\u{feff}a"));
+    }
+
+    #[test]
+    fn only_space_and_tab_are_white_space() {
+        let parts = |space: &str| {
+            let content_type =
+                format!("multipart/form-data;{space}boundary{space}={space}b{space}");
+            typed(&content_type, "--b\r\n\r\n1\r\n--b--")
+        };
+        assert_eq!(parts(" \t"), parts(""));
+        for other in ["\u{a0}", "\u{2000}", "\u{b}"] {
+            assert_ne!(parts(other), parts(""), "{other:?}");
+        }
     }
 
     #[test]

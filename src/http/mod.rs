@@ -29,6 +29,7 @@ mod execute;
 mod fingerprint;
 mod freshness;
 mod health;
+mod hint;
 mod idempotent;
 mod key;
 mod origin;
@@ -36,6 +37,7 @@ mod problem;
 mod session;
 mod stored;
 mod unknown;
+mod wire;
 
 pub use auth::{BearerAuth, BearerAuthEndpoint, CookieAuth, CookieAuthEndpoint};
 pub use body::{BodyLimit, BodyLimitEndpoint, JsonBody};

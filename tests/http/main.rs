@@ -11,6 +11,7 @@ mod commit;
 mod cookie;
 mod cookie_session;
 mod health;
+mod json;
 mod once;
 mod origin;
 mod outcome;

@@ -177,6 +177,7 @@ async fn a_refused_request_frees_its_key(home: Home) {
     let user = server.client.log_in("alice").await;
     user.add("a", 0, "k").await.problem(400);
     let request = user.request(Method::POST, "/cart/items").header("idempotency-key", "k");
+    let request = request.header("content-type", "application/json");
     Client::send(request.body("{")).await.problem(400);
     assert_eq!(user.add("a", 1, "k").await.status, 201);
 }
@@ -197,7 +198,9 @@ async fn bad_input_is_explained(home: Home) {
     for body in bodies {
         for path in ["/login", "/cart/items"] {
             let request = user.request(Method::POST, path).header("idempotency-key", "k");
-            Client::send(request.body(body)).await.problem(400);
+            let json = request.try_clone().unwrap().header("content-type", "application/json");
+            Client::send(json.body(body)).await.problem(400);
+            Client::send(request.body(body)).await.problem(415);
         }
     }
     for len in [64 * 1024 + 1, 5 << 20] {
