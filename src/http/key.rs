@@ -10,8 +10,8 @@ const HEADERS: [&str; 2] = ["idempotency-key", "x-idempotency-key"];
 
 /// The request's one idempotency key, for a middleware or a handler of your own;
 /// [`Idempotent`](super::Idempotent) reads it by itself. It stands in `Idempotency-Key` or
-/// `X-Idempotency-Key`: bare, as most clients send it, or as a structured-field string (RFC 9651).
-/// `"k"` and `k` are the same key.
+/// `X-Idempotency-Key`: bare, as most clients send it, or as a structured-field string (RFC 9651),
+/// in which it may have spaces. `"k"` and `k` are the same key.
 ///
 /// ```
 /// use poem::http::HeaderMap;
@@ -38,12 +38,15 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<IdempotencyKey, Problem> {
         return Err(malformed("send one idempotency key, in one header"));
     }
     let Ok(text) = value.to_str() else { return Err(malformed(FORM)) };
-    let key = if text.starts_with('"') { unquote(text) } else { Some(text.to_owned()) };
+    let key = match text.strip_prefix('"') {
+        Some(_string) => unquote(text),
+        None => Some(text).filter(|text| !text.contains(' ')).map(str::to_owned),
+    };
     key.and_then(|key| IdempotencyKey::new(key).ok()).ok_or_else(|| malformed(FORM))
 }
 
 const FORM: &str = "an idempotency key is 1 to 255 visible ASCII characters, bare or as a \
-                    structured-field string";
+                    structured-field string; in the string it may have spaces";
 
 fn malformed(detail: &str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, detail).kind("key-malformed")
@@ -83,9 +86,21 @@ mod tests {
     }
 
     #[test]
+    fn a_quoted_key_may_have_spaces() {
+        let spaced = parse(&[("idempotency-key", r#""order 17""#)]).unwrap();
+        assert_eq!(parse(&[("x-idempotency-key", r#""order 17";q=1"#)]), Some(spaced.clone()));
+        for other in [r#""order17""#, r#""order  17""#, r#""order 17 ""#] {
+            let other = parse(&[("idempotency-key", other)]);
+            assert!(other.is_some() && other != Some(spaced.clone()), "{other:?}");
+        }
+        assert!(parse(&[("idempotency-key", &format!("\"{}\"", " ".repeat(255)))]).is_some());
+    }
+
+    #[test]
     fn anything_else_is_refused() {
         let long = "k".repeat(256);
-        let bad = ["", " ", "a b", r#""a"#, r#""a b""#, r#""""#, "é", &long, r#""a", "b""#];
+        let quoted = format!("\"{long}\"");
+        let bad = ["", " ", "a b", r#""a"#, r#""""#, "é", &long, &quoted, r#""a", "b""#];
         for value in bad {
             assert!(parse(&[("idempotency-key", value)]).is_none(), "{value}");
         }

@@ -69,15 +69,16 @@ impl fmt::Debug for Scope {
     }
 }
 
-/// The key a client sends: 1 to 255 visible ASCII characters, case-sensitive. `Debug` shows a
-/// hash of it.
+/// The key a client sends: 1 to 255 visible ASCII characters or spaces, case-sensitive. `Debug`
+/// shows a hash of it.
 ///
 /// ```
 /// use steadfast::idempotency::IdempotencyKey;
 ///
 /// assert!(IdempotencyKey::new("8e03978e-40d5-43e8-bc93-6894a57f9324").is_ok());
 /// assert!(IdempotencyKey::new("").is_err());
-/// assert!(IdempotencyKey::new("two words").is_err());
+/// assert!(IdempotencyKey::new("two words").is_ok());
+/// assert!(IdempotencyKey::new("two\tcolumns").is_err());
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
@@ -94,11 +95,11 @@ impl IdempotencyKey {
     pub fn new(key: impl Into<String>) -> Result<Self> {
         let key = key.into();
         let fits = (1..=Self::LEN_MAX).contains(&key.len());
-        if fits && key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if fits && key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
             return Ok(Self(key));
         }
-        let detail = "an idempotency key has 1 to 255 visible ASCII characters; a UUID is a good \
-                      one";
+        let detail = "an idempotency key has 1 to 255 visible ASCII characters or spaces; a UUID \
+                      is a good one";
         Err(Error::new(ErrorKind::Invalid, detail))
     }
 
