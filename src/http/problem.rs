@@ -111,8 +111,8 @@ impl Problem {
     }
 }
 
-/// All that a client is told of an error that is for us to mend.
-const FAILED: &str = "the service failed; try again";
+/// All that a client learns of an error that is for the service to mend. A retry may meet it again.
+pub(super) const FAILED: &str = "the service failed; its log says why";
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -188,7 +188,7 @@ impl From<Error> for Problem {
                 Self::unavailable(detail, error.retry()).kind("record-unreadable")
             }
             _ => {
-                let detail = "the state store cannot answer; try again with the same key";
+                let detail = "the state store cannot answer; send the same request again";
                 Self::unavailable(detail, error.retry()).kind("store-unavailable")
             }
         }
@@ -212,6 +212,10 @@ impl From<SessionError> for Problem {
             SessionError::Changed => {
                 let detail = "the session was changed by another request; load it again";
                 Self::new(StatusCode::CONFLICT, detail).kind("session-changed")
+            }
+            SessionError::SomebodyElse => {
+                let detail = "this session is signed in as somebody else; log out first";
+                Self::new(StatusCode::CONFLICT, detail).kind("session-of-another")
             }
             SessionError::LimitReached { .. } => {
                 let detail = "too many sessions are open; log out on another device first";

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::backend::{Error, ErrorKind, Version};
+use crate::backend::Version;
 use crate::store::Freshness;
 use crate::{Principal, State};
 
@@ -68,8 +68,8 @@ pub enum Mode {
 
 struct Shared<T> {
     sessions: Sessions<T>,
-    /// What the client has.
-    given: Option<SessionId>,
+    /// What the client has, the first of it first.
+    given: Vec<SessionId>,
     mode: Mode,
     used: AtomicBool,
     held: Mutex<Held<T>>,
@@ -79,6 +79,8 @@ struct Held<T> {
     phase: Phase<T>,
     changes: Changes<T>,
     stage: Stage,
+    /// A session was ended by this request.
+    destroyed: bool,
 }
 
 /// How far the end of the request has come.
@@ -91,15 +93,15 @@ enum Stage {
 }
 
 enum Phase<T> {
-    /// Nobody has looked yet.
-    Unread(SessionId),
+    /// Nobody has looked yet: the ids that came, at least one.
+    Unread(Vec<SessionId>),
     /// There is none. Why, if the request came with an id.
     Absent(Option<Ended>),
     /// Begun by this request, not stored yet.
     New(Arc<Session<T>>),
     /// With the record as it was read, unless it was changed since.
     Live(Arc<Session<T>>, Option<Box<Current>>),
-    /// Ended by this request; nothing begins after that.
+    /// Ended by this request.
     Destroyed,
 }
 
@@ -108,6 +110,8 @@ struct Changes<T> {
     edit: Edit,
     rotate: bool,
     sign_in: Option<SignIn<T>>,
+    /// Another principal's session, which ends with the sign-in.
+    ends: Option<SessionId>,
 }
 
 struct SignIn<T> {
@@ -120,13 +124,23 @@ struct SignIn<T> {
 impl<T: State> SessionHandle<T> {
     /// For a request that came with this id, or with none. Reads nothing.
     pub fn new(sessions: &Sessions<T>, id: Option<SessionId>, mode: Mode) -> Self {
-        let phase = id.clone().map_or(Phase::Absent(None), Phase::Unread);
+        Self::of_several(sessions, Vec::from_iter(id), mode)
+    }
+
+    /// For a request that came with several ids, as a browser sends them that has cookies of one
+    /// name for several paths or domains. The first one that names a live session counts, so that
+    /// a dead one that is left over locks nobody out. Reads nothing; looking takes one trip for
+    /// each id up to the live one.
+    pub fn of_several(sessions: &Sessions<T>, ids: Vec<SessionId>, mode: Mode) -> Self {
+        let unread = (!ids.is_empty()).then(|| ids.clone());
+        let phase = unread.map_or(Phase::Absent(None), Phase::Unread);
+        let (changes, stage, destroyed) = (Changes::default(), Stage::Open, false);
         Self(Arc::new(Shared {
             sessions: sessions.clone(),
-            given: id,
+            given: ids,
             mode,
             used: AtomicBool::new(false),
-            held: Mutex::new(Held { phase, changes: Changes::default(), stage: Stage::Open }),
+            held: Mutex::new(Held { phase, changes, stage, destroyed }),
         }))
     }
 
@@ -150,24 +164,29 @@ impl<T: State> SessionHandle<T> {
         held.phase.session().map_or(Freshness::Fresh, |session| session.freshness)
     }
 
-    /// Ends the session, at once: later changes are [`SessionError::Gone`], and whatever becomes
-    /// of the request, the client is told to forget the id. Two trips.
+    /// Ends the session, at once: later changes are [`SessionError::Gone`], unless a new session
+    /// begins before, and whatever becomes of the request, the client is told to forget the id.
+    /// Two trips.
     ///
     /// # Errors
     ///
     /// As [`Sessions::destroy`]; the session then may still be live.
     pub async fn destroy(&self) -> Result<(), SessionError> {
         let mut held = self.hold_to_change().await?;
+        if matches!(&held.phase, Phase::Unread(ids) if ids.len() > 1) {
+            self.read(&mut held.phase).await?;
+        }
         let id = match &held.phase {
-            Phase::Unread(id) => Some(id),
+            Phase::Unread(ids) => ids.first(),
             Phase::Live(session, _) => Some(&session.id),
-            Phase::Absent(_) | Phase::New(_) | Phase::Destroyed => None,
+            Phase::New(_) => held.changes.ends.as_ref(),
+            Phase::Absent(_) | Phase::Destroyed => None,
         };
         if let Some(id) = id {
             self.0.sessions.destroy(id).await?;
         }
         held.changes = Changes::default();
-        held.phase = Phase::Destroyed;
+        (held.phase, held.destroyed) = (Phase::Destroyed, true);
         Ok(())
     }
 
@@ -191,9 +210,23 @@ impl<T: State> SessionHandle<T> {
     }
 
     async fn read(&self, phase: &mut Phase<T>) -> crate::Result<()> {
-        let Phase::Unread(id) = phase else { return Ok(()) };
-        *phase = self.0.sessions.store.one_call(self.look(id)).await?;
+        let Phase::Unread(ids) = phase else { return Ok(()) };
+        *phase = self.0.sessions.store.one_call(self.look_for(ids)).await?;
         Ok(())
+    }
+
+    /// The first live one.
+    async fn look_for(&self, ids: &[SessionId]) -> crate::Result<Phase<T>> {
+        let mut ended = None;
+        for id in ids {
+            match self.look(id).await? {
+                // The client may have the id that came after this one.
+                Phase::Absent(Some(Ended::RotatedOut)) => ended = Some(Ended::RotatedOut),
+                Phase::Absent(reason) => ended = ended.or(reason),
+                found => return Ok(found),
+            }
+        }
+        Ok(Phase::Absent(ended))
     }
 
     async fn look(&self, id: &SessionId) -> crate::Result<Phase<T>> {
@@ -218,14 +251,14 @@ impl<T: State + Clone> SessionHandle<T> {
     ///
     /// # Errors
     ///
-    /// As [`get`](SessionHandle::get), and [`SessionError::Gone`] if the session was ended by this
-    /// request, or goes on under another id: a new one would take its place in the client.
+    /// As [`get`](SessionHandle::get), and [`SessionError::Gone`] if the session goes on under
+    /// another id: a new one would take its place in the client.
     pub async fn start(&self, state: T) -> Result<(), SessionError> {
         let mut held = self.hold_to_change().await?;
         self.read(&mut held.phase).await?;
         match held.phase {
             Phase::Absent(Some(Ended::RotatedOut)) => Err(SessionError::Gone(Ended::RotatedOut)),
-            _ => self.begin(&mut held.phase, state),
+            _ => Ok(self.begin(&mut held.phase, state)?),
         }
     }
 
@@ -234,11 +267,13 @@ impl<T: State + Clone> SessionHandle<T> {
     /// [`Sessions::elevate`] and [`Sessions::sign_in`]. It is done at the commit, in two or three
     /// trips.
     ///
+    /// If the session is somebody else's, nothing of it goes on: a new session begins with `state`,
+    /// and at the commit the other one ends, in two trips more. What waited to be changed in it is
+    /// dropped. After a [`destroy`](SessionHandle::destroy), a new session begins, too.
+    ///
     /// # Errors
     ///
-    /// As [`get`](SessionHandle::get), [`SessionError::Gone`] after a
-    /// [`destroy`](SessionHandle::destroy), and [`ErrorKind::Invalid`] if the session is somebody
-    /// else's.
+    /// As [`get`](SessionHandle::get).
     pub async fn sign_in(
         &self,
         principal: &Principal,
@@ -247,11 +282,7 @@ impl<T: State + Clone> SessionHandle<T> {
     ) -> Result<(), SessionError> {
         let mut held = self.hold_to_change().await?;
         self.read(&mut held.phase).await?;
-        let owner = held.phase.session().and_then(|session| session.principal.as_deref());
-        if owner.is_some_and(|owner| owner != principal.name()) {
-            let detail = "the session is signed in as somebody else; end it first";
-            return Err(Error::new(ErrorKind::Invalid, detail).into());
-        }
+        held.leave_to(principal);
         self.begin(&mut held.phase, state.clone())?;
         let (principal, label) = (principal.clone(), label.to_owned());
         held.changes.sign_in = Some(SignIn { principal, label, state });
@@ -333,17 +364,30 @@ impl<T: State + Clone> SessionHandle<T> {
     }
 
     /// A session that is not stored yet, where there is none.
-    fn begin(&self, phase: &mut Phase<T>, state: T) -> Result<(), SessionError> {
-        match phase {
-            Phase::Live(..) | Phase::New(_) => Ok(()),
-            Phase::Destroyed => Err(SessionError::Gone(Ended::Missing)),
-            Phase::Absent(_) | Phase::Unread(_) => {
-                let (id, live) = (SessionId::generate(None)?, Live::new(None));
-                let session = self.0.sessions.newborn(id, live, state, Version::MIN, None);
-                *phase = Phase::New(Arc::new(session));
-                Ok(())
-            }
+    fn begin(&self, phase: &mut Phase<T>, state: T) -> crate::Result<()> {
+        if let Phase::Absent(_) | Phase::Unread(_) | Phase::Destroyed = phase {
+            let (id, live) = (SessionId::generate(None)?, Live::new(None));
+            let session = self.0.sessions.newborn(id, live, state, Version::MIN, None);
+            *phase = Phase::New(Arc::new(session));
         }
+        Ok(())
+    }
+}
+
+impl<T> Held<T> {
+    /// Lets nothing of another principal's session, or sign-in, go on in that of this one.
+    fn leave_to(&mut self, principal: &Principal) {
+        let pending = self.changes.sign_in.as_ref().map(|sign_in| sign_in.principal.name());
+        let owner = self.phase.session().and_then(|session| session.principal.as_deref());
+        if pending.or(owner).is_none_or(|owner| owner == principal.name()) {
+            return;
+        }
+        let ends = match &self.phase {
+            Phase::Live(session, _) => Some(session.id.clone()),
+            _ => self.changes.ends.take(),
+        };
+        self.changes = Changes { ends, ..Changes::default() };
+        self.phase = Phase::Absent(None);
     }
 }
 
@@ -368,7 +412,7 @@ impl<T> Phase<T> {
 
 impl<T> Default for Changes<T> {
     fn default() -> Self {
-        Self { edit: Edit::new(), rotate: false, sign_in: None }
+        Self { edit: Edit::new(), rotate: false, sign_in: None, ends: None }
     }
 }
 

@@ -96,6 +96,9 @@ pub enum SessionError {
     /// An attribute is not what the edit [expected](super::Edit::expect).
     #[error("the session was changed meanwhile; load it again")]
     Changed,
+    /// It is signed in as another principal than the one that is to be signed in.
+    #[error("the session is signed in as somebody else; end it first")]
+    SomebodyElse,
     /// The principal has as many sessions as it may have, and none is ended for a new one.
     #[error("{live} sessions are open already; end one first")]
     LimitReached {

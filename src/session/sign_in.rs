@@ -1,6 +1,6 @@
 //! Sessions of a principal: how they come to be.
 
-use crate::backend::{Condition, Error, ErrorKind, Key, Version, Write};
+use crate::backend::{Condition, Key, Version, Write};
 use crate::store::{self, Carried};
 use crate::{Principal, State};
 
@@ -21,7 +21,8 @@ impl<T: State> Sessions<T> {
     /// # Errors
     ///
     /// As [`create`](Sessions::create), [`SessionError::LimitReached`], and
-    /// [`ErrorKind::Contended`] if others kept signing in as the same principal.
+    /// [`ErrorKind::Contended`](crate::ErrorKind::Contended) if others kept signing in as the same
+    /// principal.
     pub async fn sign_in(
         &self,
         principal: &Principal,
@@ -71,7 +72,8 @@ impl<T: State> Sessions<T> {
     /// # Errors
     ///
     /// As [`sign_in`](Sessions::sign_in), [`SessionError::Gone`] if there is no such session, and
-    /// [`ErrorKind::Invalid`] if it is somebody else's.
+    /// [`SessionError::SomebodyElse`] if it is signed in as another principal: end it, and
+    /// [`sign_in`](Sessions::sign_in).
     pub async fn elevate(
         &self,
         id: &SessionId,
@@ -136,8 +138,7 @@ impl<T: State> Sessions<T> {
         edit: &Edit,
     ) -> Result<Session<T>, SessionError> {
         if id.group() != principal.group() {
-            let detail = "the session is signed in as somebody else; end it first";
-            return Err(Error::new(ErrorKind::Invalid, detail).into());
+            return Err(SessionError::SomebodyElse);
         }
         self.rotate_with(id, Rotation::PrivilegeChange, edit).await
     }

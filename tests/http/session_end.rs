@@ -28,13 +28,32 @@ async fn a_log_out_is_done_at_the_call_whatever_the_answer() {
 }
 
 #[tokio::test]
-async fn nothing_begins_after_a_log_out() {
-    for change in ["start", "edit", "update", "login", "rotate"] {
+async fn a_session_that_was_logged_out_is_not_changed() {
+    for change in ["edit", "update", "rotate"] {
         let site = Site::new();
         let mut browser = signed_in(&site).await;
         let response = browser.go(&site, &format!("/edit/logout/{change}")).await;
         assert_eq!(response.status(), 401, "{change}");
         assert!(is_removal(&response), "{change}");
+        assert!(site.sessions.devices(&alice(), None).await.unwrap().is_empty(), "{change}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_session_may_begin_after_a_log_out() {
+    for (change, devices) in [("start", 0), ("login", 1)] {
+        let site = Site::new();
+        let mut browser = signed_in(&site).await;
+        let before = browser.clone();
+        let response = browser.go(&site, &format!("/edit/logout/{change}")).await;
+        assert_eq!(response.status(), 200, "{change}");
+        assert_eq!(set_cookies(&response).len(), 1, "{change}");
+        assert!(site.session(&before).await.is_none(), "{change}");
+        assert_eq!(site.counts(&browser).await, Some((0, 0)), "{change}");
+        assert_eq!(site.sessions.devices(&alice(), None).await.unwrap().len(), devices);
+        // If the request fails, only the log-out stands.
+        let path = format!("/logout/{change}/fail");
+        assert!(is_removal(&browser.go(&site, &path).await), "{change}");
         assert!(site.sessions.devices(&alice(), None).await.unwrap().is_empty(), "{change}");
     }
 }

@@ -160,18 +160,22 @@ async fn changes(handle: &SessionHandle<Visit>) -> [Result<(), SessionError>; 6]
 
 #[tokio::test]
 async fn somebody_elses_session_is_not_taken_over() {
-    let site = Site::new();
-    let bob = Principal::new("bob").unwrap();
-    let bobs = site.sessions.sign_in(&bob, "laptop", Visit(0)).await.unwrap();
-    let handle = SessionHandle::new(&site.sessions, Some(bobs.id.clone()), Mode::Normal);
-    let error = handle.sign_in(&alice(), "laptop", Visit(0)).await.unwrap_err();
-    assert!(matches!(error, SessionError::Store(error) if error.kind() == ErrorKind::Invalid));
-    // Once it is over, the browser is free for somebody else.
-    site.sessions.destroy(&bobs.id).await.unwrap();
-    let handle = SessionHandle::new(&site.sessions, Some(bobs.id), Mode::Normal);
-    handle.sign_in(&alice(), "laptop", Visit(0)).await.unwrap();
-    let Outcome::HandOver(session) = handle.commit().await.unwrap() else { panic!() };
-    assert_eq!(session.principal.as_deref(), Some("alice"));
+    for over in [false, true] {
+        let site = Site::new();
+        let bob = Principal::new("bob").unwrap();
+        let bobs = site.sessions.sign_in(&bob, "laptop", Visit(7)).await.unwrap();
+        if over {
+            site.sessions.destroy(&bobs.id).await.unwrap();
+        }
+        site.faulty.trips();
+        let handle = SessionHandle::new(&site.sessions, Some(bobs.id.clone()), Mode::Normal);
+        handle.sign_in(&alice(), "laptop", Visit(0)).await.unwrap();
+        let Outcome::HandOver(session) = handle.commit().await.unwrap() else { panic!() };
+        // To read it, to begin the new one, and to end the old one.
+        assert_eq!(site.faulty.trips(), if over { 1 + 2 } else { 1 + 2 + 2 });
+        assert_eq!((session.principal.as_deref(), session.state.0), (Some("alice"), 0));
+        assert!(site.sessions.load(&bobs.id).await.unwrap().is_none());
+    }
 }
 
 #[tokio::test]

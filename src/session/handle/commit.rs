@@ -61,7 +61,7 @@ impl<T: State + Clone> SessionHandle<T> {
         held.stage = Stage::Committed;
         held.changes = Changes::default();
         if let Phase::New(_) = held.phase {
-            held.phase = Phase::Absent(None);
+            held.phase = if held.destroyed { Phase::Destroyed } else { Phase::Absent(None) };
         }
         self.outcome(&held.phase)
     }
@@ -73,7 +73,7 @@ impl<T: State + Clone> SessionHandle<T> {
         changes: Changes<T>,
     ) -> Result<Option<Session<T>>, SessionError> {
         let sessions = &self.0.sessions;
-        let Changes { edit, rotate, sign_in } = changes;
+        let Changes { edit, rotate, sign_in, ends } = changes;
         match (phase, sign_in) {
             (Phase::New(session), None) => {
                 let Session { id, state, attributes, .. } = Session::clone(session);
@@ -81,7 +81,9 @@ impl<T: State + Clone> SessionHandle<T> {
             }
             (Phase::New(session), Some(SignIn { principal, label, .. })) => {
                 let Session { state, attributes, .. } = Session::clone(session);
-                sessions.sign_in_with(&principal, &label, state, attributes).await.map(Some)
+                let new = sessions.sign_in_with(&principal, &label, state, attributes).await?;
+                self.take_over(ends, &new.id).await?;
+                Ok(Some(new))
             }
             (Phase::Live(session, _), Some(sign_in)) => {
                 self.elevate(&session.id, sign_in, &edit).await.map(Some)
@@ -94,6 +96,24 @@ impl<T: State + Clone> SessionHandle<T> {
                 self.save(&session.id, current.take(), &edit).await.map(|()| None)
             }
             (Phase::Unread(_) | Phase::Absent(_) | Phase::Destroyed, _) => Ok(None),
+        }
+    }
+
+    /// Ends another principal's session, or else the new one: both would be more than was asked
+    /// for.
+    async fn take_over(
+        &self,
+        ends: Option<SessionId>,
+        new: &SessionId,
+    ) -> Result<(), SessionError> {
+        let Some(old) = ends else { return Ok(()) };
+        match self.0.sessions.destroy(&old).await {
+            // It got another id meanwhile, which the client is given by that request.
+            Ok(()) | Err(SessionError::Gone(_)) => Ok(()),
+            Err(error) => {
+                drop(self.0.sessions.destroy(new).await);
+                Err(error)
+            }
         }
     }
 
@@ -145,12 +165,12 @@ impl<T: State + Clone> SessionHandle<T> {
     }
 
     fn outcome(&self, phase: &Phase<T>) -> Outcome<T> {
-        let given = self.0.given.as_ref();
+        let given = &self.0.given;
         match phase {
-            Phase::Live(session, _) if given != Some(&session.id) => {
+            Phase::Live(session, _) if !given.contains(&session.id) => {
                 Outcome::HandOver(session.clone())
             }
-            Phase::Destroyed if given.is_some() => Outcome::Remove,
+            Phase::Destroyed if !given.is_empty() => Outcome::Remove,
             Phase::Absent(Some(Ended::Missing | Ended::Revoked)) => Outcome::Remove,
             _ => Outcome::Keep,
         }

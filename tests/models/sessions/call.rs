@@ -171,6 +171,7 @@ fn refusal(answer: Result<Told, SessionError>) -> Told {
         Err(SessionError::Gone(ended)) => Told::Ended(ended),
         Err(SessionError::Changed) => Told::Changed,
         Err(SessionError::LimitReached { live }) => Told::Full { live },
+        Err(SessionError::SomebodyElse) => Told::Invalid,
         Err(SessionError::Store(error)) => told(Err(error)),
         Err(other) => panic!("an error of a new kind: {other:?}"),
     }

@@ -9,4 +9,5 @@ mod limit;
 mod lost_replies;
 mod rotation;
 mod size;
+mod switch;
 mod trips;
