@@ -61,7 +61,36 @@ fn check_source(name: &str, text: &str) -> Vec<String> {
     findings.extend(check_leftovers(name, &code));
     findings.extend(check_exceptions(name, &code));
     findings.extend(check_functions(name, &code));
+    if name.starts_with("src/http/") {
+        findings.extend(check_white_space(name, &code));
+    }
     findings
+}
+
+/// In headers only SP and HTAB are optional white space. What else these take away makes one text
+/// out of two that a browser or a proxy tells apart.
+fn check_white_space(name: &str, code: &str) -> Vec<String> {
+    const WIDER: [&str; 8] = [
+        "is_ascii_whitespace",
+        "is_whitespace",
+        "split_ascii_whitespace",
+        "split_whitespace",
+        "trim",
+        "trim_ascii",
+        "trim_end",
+        "trim_start",
+    ];
+    let is_part = |char: char| char.is_alphanumeric() || char == '_';
+    let found = |method: &&str| {
+        let whole = |at: &usize| {
+            !code[..*at].ends_with(is_part) && !code[at + method.len()..].starts_with(is_part)
+        };
+        let places = code.match_indices(*method).map(|(at, _)| at).filter(whole);
+        let lines = places.map(|at| line_at(code, at)).collect::<Vec<_>>();
+        let advice = format!("`{method}` takes more than SP and HTAB; use `wire::trim_ows`");
+        lines.into_iter().map(move |line| format!("{name}:{line}: {advice}"))
+    };
+    WIDER.iter().flat_map(found).collect()
 }
 
 fn check_size(name: &str, text: &str) -> Vec<String> {
@@ -324,6 +353,19 @@ mod planted {
         assert_found(&check_source("a.rs", bare), &["a.rs:1: `#![allow(`", "a.rs:2: `#[expect("]);
         let reasoned = "#[expect(\n    unused,\n    reason = \"shown (here)]\"\n)]\nfn f() {}";
         assert_found(&check_source("a.rs", reasoned), &[]);
+    }
+
+    #[test]
+    fn white_space_beyond_space_and_tab_is_found_where_headers_are_read() {
+        let code = "a.trim();\nb.map(str::trim_end);\nc.split_whitespace();\n\
+                    d.trim_matches([' ']); trim_ows(e); // trim()";
+        let expected = [
+            "src/http/a.rs:3: `split_wh",
+            "src/http/a.rs:1: `trim`",
+            "src/http/a.rs:2: `trim_end`",
+        ];
+        assert_found(&check_source("src/http/a.rs", code), &expected);
+        assert_found(&check_source("src/store/a.rs", code), &[]);
     }
 
     #[test]

@@ -6,7 +6,8 @@ use crate::session::SessionId;
 use crate::token::{CheckError, Revocations, Verified};
 use crate::{Principal, Tokens};
 
-use super::{Problem, SameOrigin, SessionCookie};
+use super::carrier::OtherIds;
+use super::{Problem, SameOrigin, SessionCookie, caught};
 
 /// Takes `Authorization: Bearer TOKEN` and leaves the token's session id and principal in the
 /// request, and all that the token says as [`Verified`]: read scopes and the like from its
@@ -58,12 +59,14 @@ impl BearerAuth {
         if let Some((cookie, same_origin)) = &self.cookie
             && !request.headers().contains_key(header::AUTHORIZATION)
         {
-            let id = cookie.read(request.headers()).ok_or_else(Problem::unauthenticated)?;
-            same_origin.check(request.method(), request.original_uri(), request.headers())?;
-            request.extensions_mut().insert(id);
-            return Ok(());
+            let ids = cookie.ids(request.headers());
+            if !ids.is_empty() {
+                same_origin.check(request.method(), request.original_uri(), request.headers())?;
+            }
+            return leave(request, ids);
         }
         let (id, principal, verified) = self.identify(request).await?;
+        request.extensions_mut().remove::<OtherIds>();
         request.extensions_mut().insert(id);
         request.extensions_mut().insert(principal);
         request.extensions_mut().insert(verified);
@@ -115,8 +118,18 @@ impl<E: Endpoint> Endpoint for BearerAuthEndpoint<E> {
 
     async fn call(&self, mut request: Request) -> poem::Result<Self::Output> {
         self.auth.admit(&mut request).await?;
-        self.inner.call(request).await
+        caught::call(&self.inner, request).await
     }
+}
+
+/// Leaves what came in cookies: the first id, and the others for
+/// [`LiveSession`](super::LiveSession), if that one is dead.
+fn leave(request: &mut Request, ids: Vec<SessionId>) -> Result<(), Problem> {
+    let mut ids = ids.into_iter();
+    let id = ids.next().ok_or_else(Problem::unauthenticated)?;
+    request.extensions_mut().insert(id);
+    request.extensions_mut().insert(OtherIds(ids.collect()));
+    Ok(())
 }
 
 /// The one token of a request; several are none.
@@ -152,8 +165,8 @@ impl<E: Endpoint> Endpoint for CookieAuthEndpoint<E> {
     type Output = E::Output;
 
     async fn call(&self, mut request: Request) -> poem::Result<Self::Output> {
-        let id = self.cookie.read(request.headers()).ok_or_else(Problem::unauthenticated)?;
-        request.extensions_mut().insert(id);
-        self.inner.call(request).await
+        let ids = self.cookie.ids(request.headers());
+        leave(&mut request, ids)?;
+        caught::call(&self.inner, request).await
     }
 }

@@ -1,6 +1,6 @@
 //! How a session id comes with a request and goes back with its answer.
 
-use poem::http::header::{CACHE_CONTROL, SET_COOKIE};
+use poem::http::header::SET_COOKIE;
 use poem::http::{HeaderMap, HeaderName, HeaderValue};
 use tracing::debug;
 
@@ -8,7 +8,8 @@ use crate::Result;
 use crate::session::{Outcome, SessionId};
 
 use super::SessionCookie;
-use super::cookie::secret;
+use super::cacheable::forbid_sharing;
+use super::cookie::{distinct_ids, secret};
 
 /// What carries the session id of one request.
 #[derive(Clone, Copy)]
@@ -18,15 +19,18 @@ pub(super) enum Carrier<'a> {
 }
 
 /// What a request came with.
-pub(super) enum Brought {
-    Id(SessionId),
-    Nothing,
-    /// Something else under our name.
-    Rubbish,
+pub(super) struct Brought {
+    /// Valid ids, the first one first.
+    pub(super) ids: Vec<SessionId>,
+    /// Something else stands under our name, and no id.
+    pub(super) rubbish: bool,
 }
 
+/// The ids that came besides the first, which is in the request as a [`SessionId`].
+#[derive(Clone)]
+pub(super) struct OtherIds(pub(super) Vec<SessionId>);
+
 impl Carrier<'_> {
-    /// The first valid id counts.
     pub(super) fn read(self, headers: &HeaderMap) -> Brought {
         let values: Vec<&str> = match self {
             Self::Cookie(cookie) => cookie.values(headers).collect(),
@@ -35,13 +39,11 @@ impl Carrier<'_> {
             }
         };
         if values.len() > 1 {
-            debug!(count = values.len(), "several session ids came; the first valid one counts");
+            debug!(count = values.len(), "several session ids came; the first live one counts");
         }
-        match values.iter().find_map(|value| value.parse().ok()) {
-            Some(id) => Brought::Id(id),
-            None if values.is_empty() => Brought::Nothing,
-            None => Brought::Rubbish,
-        }
+        let ids = distinct_ids(values.iter().copied());
+        let rubbish = ids.is_empty() && !values.is_empty();
+        Brought { ids, rubbish }
     }
 
     /// Tells the client of its session, in what it was named by.
@@ -58,11 +60,8 @@ impl Carrier<'_> {
                 headers.insert(name, secret(&session.id.expose())?);
             }
         }
-        if !headers.contains_key(CACHE_CONTROL) {
-            let named = if let Self::Header(name) = self { name.as_str() } else { "Set-Cookie" };
-            let value = HeaderValue::from_str(&format!("private, no-cache=\"{named}\""));
-            headers.insert(CACHE_CONTROL, value.unwrap_or(HeaderValue::from_static("no-store")));
-        }
+        let named = if let Self::Header(name) = self { name.as_str() } else { "Set-Cookie" };
+        forbid_sharing(headers, named);
         Ok(())
     }
 }

@@ -1,16 +1,18 @@
 use std::borrow::Cow;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use httpdate::fmt_http_date;
 use poem::http::{HeaderMap, HeaderValue, header};
 
-use crate::backend::{Error, ErrorKind, Result};
+use crate::backend::{Clock as _, Error, ErrorKind, Result, SystemClock};
 use crate::session::{Session, SessionId};
 use crate::token::whole_seconds;
 
 use super::SessionCookieBuilder;
+use super::wire::trim_ows;
 
 /// How a session id travels in a cookie: `__Host-sid`, `Path=/`, `Secure`, `HttpOnly`,
-/// `SameSite=Lax`, and the session's absolute lifetime as `Max-Age`
+/// `SameSite=Lax`, and the session's absolute lifetime as `Max-Age` and `Expires`
 /// (draft-ietf-httpbis-rfc6265bis). [`builder`](SessionCookie::builder) makes other ones.
 ///
 /// ```
@@ -71,7 +73,9 @@ impl SessionCookie {
     }
 
     /// The `Set-Cookie` value that hands a session to a browser. Send it when a session is
-    /// created, not on each use: it carries the absolute lifetime.
+    /// created, not on each use: it carries the absolute lifetime. As `Max-Age`, which counts, and
+    /// as `Expires` by this node's clock, for clients that do not know `Max-Age`; without it
+    /// Java's `CookieManager` would send the id in quotes.
     ///
     /// # Errors
     ///
@@ -80,9 +84,14 @@ impl SessionCookie {
         let Self { name, attributes, .. } = self;
         let id = session.id.expose();
         let max_age_s = whole_seconds(session.absolute_left.min(MAX_AGE_MAX));
-        let lifetime =
-            if self.persistent { format!("; Max-Age={max_age_s}") } else { String::new() };
-        let cookie = format!("{name}={id}{lifetime}; {attributes}");
+        let mut cookie = format!("{name}={id}");
+        if self.persistent {
+            cookie = format!("{cookie}; Max-Age={max_age_s}");
+        }
+        cookie = format!("{cookie}; {attributes}");
+        if self.persistent {
+            cookie = format!("{cookie}; Expires={}", fmt_http_date(expiry(max_age_s)));
+        }
         secret(&cookie)
     }
 
@@ -91,7 +100,9 @@ impl SessionCookie {
         self.removal.clone()
     }
 
-    /// The session id in a request: the first valid one under our name.
+    /// The session id in a request: the first valid one under our name. Which of several names a
+    /// live session, [`CookieSession`](super::CookieSession) and
+    /// [`LiveSession`](super::LiveSession) find out.
     pub fn read(&self, headers: &HeaderMap) -> Option<SessionId> {
         self.values(headers).find_map(|id| id.parse().ok())
     }
@@ -101,13 +112,52 @@ impl SessionCookie {
         let lines = headers.get_all(header::COOKIE).iter();
         // Cookies of others may hold any bytes.
         let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
-        let pairs = pairs.filter_map(|pair| std::str::from_utf8(pair).ok()?.trim().split_once('='));
-        pairs.filter(|(name, _value)| *name == self.name).map(|(_name, value)| value)
+        let pairs = pairs.filter_map(|pair| std::str::from_utf8(pair).ok()?.split_once('='));
+        let pairs = pairs.filter(|(name, _value)| trim_ows(name) == self.name);
+        pairs.map(|(_name, value)| unquoted(trim_ows(value)))
     }
+
+    /// The ids in a request, each once; no more of them than are worth a look-up.
+    pub(super) fn ids(&self, headers: &HeaderMap) -> Vec<SessionId> {
+        distinct_ids(self.values(headers))
+    }
+}
+
+/// Which of several is alive takes a look-up each, and who sends many is no browser.
+const IDS_MAX: usize = 8;
+
+pub(super) fn distinct_ids<'a>(values: impl Iterator<Item = &'a str>) -> Vec<SessionId> {
+    let mut ids: Vec<SessionId> = Vec::new();
+    for id in values.filter_map(|value| value.parse().ok()) {
+        if ids.len() < IDS_MAX && !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    ids
+}
+
+/// Without the quotes that a value may be in (RFC 6265, 4.1.1): Java's cookie jar adds them.
+fn unquoted(value: &str) -> &str {
+    let inside = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    inside.unwrap_or(value)
+}
+
+/// Whether a `Set-Cookie` removes its cookie: no value, and no life.
+pub(super) fn is_removal(set_cookie: &HeaderValue) -> bool {
+    let Ok(text) = set_cookie.to_str() else { return false };
+    let mut parts = text.split(';').map(trim_ows);
+    let pair = parts.next().and_then(|pair| pair.split_once('='));
+    pair.is_some_and(|(_name, value)| trim_ows(value).is_empty())
+        && parts.any(|attribute| attribute.eq_ignore_ascii_case("max-age=0"))
 }
 
 /// Browsers cap a cookie's life at 400 days.
 const MAX_AGE_MAX: Duration = Duration::from_secs(400 * 24 * 3_600);
+
+fn expiry(max_age_s: u64) -> SystemTime {
+    let now = Duration::from_micros(SystemClock::start().now_us());
+    UNIX_EPOCH + now + Duration::from_secs(max_age_s)
+}
 
 /// A header that no log shows.
 pub(super) fn secret(text: &str) -> Result<HeaderValue> {

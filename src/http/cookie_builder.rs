@@ -71,14 +71,15 @@ impl SessionCookieBuilder {
         self
     }
 
-    /// The domain that has it, with all its subdomains; without, the very host that set it.
+    /// The domain that has it, with all its subdomains; without, the very host that set it. A dot
+    /// before it says nothing (RFC 6265, 4.1.2.3) and is left out.
     #[must_use]
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
         self
     }
 
-    /// The path below which it is sent; `/` unless set.
+    /// The path below which it is sent, as it stands in URLs; `/` unless set.
     #[must_use]
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
@@ -111,21 +112,23 @@ impl SessionCookieBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for a `__Host-` name with a domain or another path than `/`, and for
-    /// a name, domain or path with characters that it cannot have, or too many of them.
+    /// [`ErrorKind::Invalid`] for a `__Host-` name with a domain or another path than `/`, for a
+    /// domain that is no host name, for a path that no URL has, and for a name with characters that
+    /// it cannot have, or too many of them.
     pub fn build(self) -> Result<SessionCookie> {
         let Self { name, domain, path, same_site, partitioned, persistent } = self;
-        check("name", &name, NAME_LEN_MAX, |byte| {
-            byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-        })?;
-        check("path", &path, ATTRIBUTE_LEN_MAX, |byte| byte.is_ascii_graphic() && byte != b';')?;
-        if !path.starts_with('/') {
-            return Err(invalid("the path of a cookie begins with a slash"));
+        let domain = domain.map(|domain| match domain.strip_prefix('.') {
+            Some(without_dot) => without_dot.to_owned(),
+            None => domain,
+        });
+        if !is_name(&name) {
+            return Err(invalid(NAME));
         }
-        if let Some(domain) = &domain {
-            check("domain", domain, ATTRIBUTE_LEN_MAX, |byte| {
-                byte.is_ascii_alphanumeric() || b"-.".contains(&byte)
-            })?;
+        if !is_path(&path) {
+            return Err(invalid(PATH));
+        }
+        if !domain.as_deref().is_none_or(is_host_name) {
+            return Err(invalid(DOMAIN));
         }
         let host_only = name.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("__Host-"));
         if host_only && (domain.is_some() || path != "/") {
@@ -150,15 +153,45 @@ impl SessionCookieBuilder {
     }
 }
 
-/// Browsers take 4096 bytes of name and value; an id has at most 65.
-const NAME_LEN_MAX: usize = 1_024;
-const ATTRIBUTE_LEN_MAX: usize = 1_024;
+const NAME: &str = "the name of a cookie has 1 to 1024 letters, digits and !#$%&'*+-.^_`|~";
+const PATH: &str = "the path of a cookie begins with a slash and has 1 to 1024 characters that a \
+                    URL has in its path: letters, digits, -._~!$&'()*+,=:@/ and %XX, and no \
+                    segment . or ..";
+const DOMAIN: &str = "the domain of a cookie is a host name of 1 to 253 characters: labels of 1 to \
+                      63 letters, digits and hyphens, none at their ends, with a dot between two";
 
-fn check(what: &str, text: &str, len_max: usize, may: impl Fn(u8) -> bool) -> Result<()> {
-    if (1..=len_max).contains(&text.len()) && text.bytes().all(may) {
-        return Ok(());
-    }
-    Err(invalid(&format!("the {what} of a cookie has 1 to {len_max} characters of its alphabet")))
+/// A token (RFC 9110, 5.6.2). Browsers take 4096 bytes of name and value; an id has at most 65.
+fn is_name(name: &str) -> bool {
+    let may = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    (1..=1_024).contains(&name.len()) && name.bytes().all(may)
+}
+
+/// The path of a URL as browsers send it (RFC 3986, 3.3), but a semicolon, which ends the
+/// attribute. Browsers compare it with the path of a request octet by octet, so another spelling
+/// matches nothing. An attribute has at most 1024 bytes (rfc6265bis, 5.6).
+fn is_path(path: &str) -> bool {
+    let dots =
+        |segment: &str| [".", ".."].contains(&&*segment.to_ascii_lowercase().replace("%2e", "."));
+    path.len() <= 1_024
+        && path.starts_with('/')
+        && path.split('%').skip(1).all(|after| {
+            after.len() >= 2 && after.bytes().take(2).all(|byte| byte.is_ascii_hexdigit())
+        })
+        && path
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@/%".contains(&byte))
+        && !path.split('/').any(dots)
+}
+
+/// RFC 1034, 3.5, with digits in front (RFC 1123, 2.1), as rfc6265bis, 4.1.1, demands.
+fn is_host_name(domain: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    domain.len() <= 253 && domain.split('.').all(is_label)
 }
 
 fn invalid(detail: &str) -> Error {

@@ -6,8 +6,9 @@ use tracing::warn;
 use crate::session::{Mode, Outcome, SessionError, SessionHandle};
 use crate::{Sessions, State};
 
-use super::carrier::{Brought, Carrier};
-use super::{Problem, SessionCookie, mark_stale};
+use super::carrier::{Brought, Carrier, OtherIds};
+use super::stored::REPLAYED;
+use super::{Problem, SessionCookie, caught, mark_stale};
 
 /// Gives each request a [`SessionHandle`] for the session its cookie names, commits what the
 /// handler did with it before the answer leaves, and tells the browser.
@@ -17,14 +18,17 @@ use super::{Problem, SessionCookie, mark_stale};
 /// | the handler does not use the session | as it is; no trip, no header |
 /// | a session is new, or has a new id | `Set-Cookie` with the id; none otherwise |
 /// | it was logged out, has expired or was revoked, or the cookie is no id | `Set-Cookie` that removes it |
+/// | several cookies of the name came | the first one that names a live session counts, and none is removed for the others |
+/// | the answer is a replay of [`Idempotent`](super::Idempotent) | the session is looked up once, so that the replay of a log-out removes the cookie, too |
 /// | its id was just replaced by another request | no `Set-Cookie`: the browser may have the new one |
-/// | the handler fails, or answers 5xx | changes that wait and new ids are dropped together; a log-out stands |
+/// | the handler fails, panics, or answers 5xx | changes that wait and new ids are dropped together; a log-out stands |
 /// | the session ended while the handler ran | the handler's answer, or 409 if [asked for](CookieSession::conflict_when_gone) |
 /// | the store cannot keep the changes | 503 with `Retry-After` in the place of the answer; no cookie is set or removed |
 ///
-/// An answer that depends on the session says `Vary: Cookie`, and one with a cookie of ours says
-/// that it is private, unless it has a `Cache-Control` of its own. Browsers send cookies unasked:
-/// put [`SameOrigin`](super::SameOrigin) before it, or protect mutations in another way.
+/// An answer that depends on the session says `Vary: Cookie`. No shared cache may store one with a
+/// cookie of ours, whatever the handler's `Cache-Control` says: it becomes private. Browsers send
+/// cookies unasked: put [`SameOrigin`](super::SameOrigin) before it, or protect mutations in
+/// another way.
 ///
 /// A handler behind [`Idempotent`](super::Idempotent) must not rely on changes that wait: they are
 /// made after its answer is kept, so if the client goes away or the commit fails they are lost, and
@@ -164,17 +168,18 @@ impl<T: State + Clone, E: Endpoint> Endpoint for CookieSessionEndpoint<T, E> {
     async fn call(&self, mut request: Request) -> Result<Response> {
         let settings = &self.settings;
         let carrier = settings.carrier(request.headers());
-        let (id, rubbish) = match carrier.read(request.headers()) {
-            Brought::Id(id) => (Some(id), false),
-            Brought::Nothing => (None, false),
-            Brought::Rubbish => (None, true),
-        };
-        if let Some(id) = &id {
-            request.extensions_mut().insert(id.clone());
+        let Brought { ids, rubbish } = carrier.read(request.headers());
+        if let Some((first, others)) = ids.split_first() {
+            request.extensions_mut().insert(first.clone());
+            request.extensions_mut().insert(OtherIds(others.to_vec()));
         }
-        let handle = SessionHandle::new(&settings.sessions, id, settings.mode);
+        let handle = SessionHandle::of_several(&settings.sessions, ids, settings.mode);
         request.extensions_mut().insert(handle.clone());
-        let answer = self.inner.call(request).await.map(IntoResponse::into_response);
+        let answer = caught::call(&self.inner, request).await.map(IntoResponse::into_response);
+        if answer.as_ref().is_ok_and(|response| response.headers().contains_key(REPLAYED.0)) {
+            // Its first run may have ended the session; if the store is out, nobody knows.
+            drop(handle.get().await);
+        }
 
         let failed = answer.as_ref().map_or(true, |response| response.status().is_server_error());
         let outcome = if failed {

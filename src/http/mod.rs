@@ -20,8 +20,10 @@
 mod age;
 mod auth;
 mod body;
+mod cacheable;
 mod canonical;
 mod carrier;
+mod caught;
 mod cookie;
 mod cookie_builder;
 mod cookie_session;

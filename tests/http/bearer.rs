@@ -54,6 +54,17 @@ async fn a_good_token_passes_without_a_look_up() {
     assert_eq!(home.faulty.trips(), 0);
 }
 
+/// RFC 9110, 11.6.2: `1*SP`.
+#[tokio::test]
+async fn several_spaces_after_the_scheme_are_one() {
+    let home = home().await;
+    let endpoint = endpoint(BearerAuth::new(home.tokens.clone()));
+    for (spaces, status) in [(" ", 200), ("  ", 200), ("     ", 200), ("\t", 401), (" \t", 401)] {
+        let answer = send(&endpoint, &format!("Bearer{spaces}{}", home.token)).await;
+        assert_eq!(answer.status(), status, "{spaces:?}");
+    }
+}
+
 /// Scopes, for instance.
 #[tokio::test]
 async fn a_handler_reads_what_else_the_token_says() {

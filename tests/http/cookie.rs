@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use steadfast::backend::ErrorKind;
+use proptest::prelude::*;
+use steadfast::backend::{Clock as _, ErrorKind, SystemClock};
 use steadfast::http::{SameSite, SessionCookie};
 use steadfast::{Principal, Sessions};
 
@@ -12,9 +13,19 @@ async fn handed_over(cookie: &SessionCookie, absolute: Duration) -> String {
     let (_faulty, store, _clock) = store();
     let sessions = Sessions::<Visit>::builder(&store).absolute(absolute).build().unwrap();
     let session = sessions.create(Visit(0)).await.unwrap();
+    let begun_s = u128::from(SystemClock::start().now_us() / 1_000_000);
     let value = cookie.hand_over(&session).unwrap();
     assert!(value.is_sensitive());
-    value.to_str().unwrap().replace(&session.id.expose(), "ID")
+    let handed = value.to_str().unwrap().replace(&session.id.expose(), "ID");
+    let Some((rest, expires)) = handed.split_once("; Expires=") else { return handed };
+    // The same moment as that of `Max-Age`, give or take how long this took.
+    let expires = httpdate::parse_http_date(expires).unwrap();
+    let expires_s = expires.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() / 1_000;
+    let (_, max_age) = rest.split_once("Max-Age=").unwrap();
+    let max_age_s: u128 = max_age.split(';').next().unwrap().parse().unwrap();
+    let now_s = u128::from(SystemClock::start().now_us() / 1_000_000);
+    assert!(expires_s <= now_s + max_age_s && begun_s + max_age_s <= expires_s, "{handed}");
+    rest.to_owned()
 }
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -88,12 +99,45 @@ fn what_browsers_would_ignore_is_refused_when_it_is_built() {
         (builder().name("sid").path("/a;b"), "a path with a semicolon"),
         (builder().name("sid").path("/a\r\nb"), "a path with a line break"),
         (builder().name("sid").path(format!("/{}", "a".repeat(1_024))), "a long path"),
+        (builder().name("sid").domain("."), "a dot"),
+        (builder().name("sid").domain(".."), "two dots"),
+        (builder().name("sid").domain("-"), "a hyphen"),
+        (builder().name("sid").domain("-a.b"), "a hyphen before a label"),
+        (builder().name("sid").domain("a-.b"), "a hyphen after a label"),
+        (builder().name("sid").domain("shop.test."), "a dot at the end"),
+        (builder().name("sid").domain("a..b"), "an empty label"),
+        (builder().name("sid").domain("..a.b"), "two dots before it"),
+        (builder().name("sid").domain("a b.c"), "a domain with a space"),
+        (builder().name("sid").domain("shop.test:80"), "a domain with a port"),
+        (builder().name("sid").domain("bücher.test"), "a domain that is not encoded"),
+        (builder().name("sid").domain("a".repeat(64)), "a long label"),
+        (builder().name("sid").domain("a.".repeat(127) + "b"), "a long domain"),
+        (builder().name("sid").domain("a.".repeat(512)), "a very long domain"),
+        (builder().name("sid").path(""), "an empty path"),
+        (builder().name("sid").path("/a\"b"), "a path with a quote"),
+        (builder().name("sid").path("/a\\b"), "a path with a backslash"),
+        (builder().name("sid").path("/a?b"), "a path with a query"),
+        (builder().name("sid").path("/a#b"), "a path with a fragment"),
+        (builder().name("sid").path("/a b"), "a path with a space"),
+        (builder().name("sid").path("/a\u{7f}"), "a path with a control character"),
+        (builder().name("sid").path("/é"), "a path that is not encoded"),
+        (builder().name("sid").path("/a%4"), "half an encoded character"),
+        (builder().name("sid").path("/a/../b"), "a path with dots"),
+        (builder().name("sid").path("/a/%2E"), "a path with an encoded dot"),
+        (builder().name("__host-Http-sid").path("/app"), "a prefix in small letters"),
+        (builder().name("\u{2000}sid"), "a name with white space"),
     ] {
         assert_eq!(refused.build().unwrap_err().kind(), ErrorKind::Invalid, "{what}");
     }
     for allowed in [
         builder().name("__Secure-sid").domain("example.com").path("/app"),
         builder().name("sid").path("/app"),
+        builder().name("sid").path("/a/b-._~!$&'()*+,=:@/%2F%c3/"),
+        builder().name("sid").domain("localhost"),
+        builder().name("sid").domain(".example.com"),
+        builder().name("sid").domain("127.0.0.1"),
+        builder().name("sid").domain("a.".repeat(126) + "b"),
+        builder().name("__Http-sid").domain("1-a.xn--bcher-kva.Test"),
         builder().same_site(SameSite::None).partitioned(),
     ] {
         let removal = allowed.build().unwrap().removal();
@@ -112,4 +156,25 @@ async fn a_longer_id_fits_too() {
     let handed = cookie.hand_over(&session).unwrap();
     let pair = handed.to_str().unwrap().split(';').next().unwrap();
     assert!(pair.len() <= 4_096, "{}", pair.len());
+}
+
+/// Text out of what can go wrong.
+fn odd() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-z/.;%=\\-_ ]{0,12}", "/[a-z%0-9./;,\\?\"]{0,12}", "(\\PC|[\\x00-\\x7f]){0,8}"]
+}
+
+proptest! {
+    /// What is built is one cookie with exactly these attributes, to a parser that is not ours.
+    #[test]
+    fn what_is_built_is_read_as_it_was_meant(name in odd(), path in odd(), domain in odd()) {
+        let builder = SessionCookie::builder().name(&*name).path(&*path).domain(&*domain);
+        let Ok(built) = builder.build() else { return Ok(()) };
+        let removal = built.removal().to_str().unwrap().to_owned();
+        let parsed = cookie::Cookie::parse(removal).unwrap();
+        prop_assert_eq!(parsed.name(), &*name);
+        prop_assert_eq!((parsed.value(), parsed.path()), ("", Some(&*path)));
+        let domain = domain.strip_prefix('.').unwrap_or(&domain);
+        prop_assert_eq!(parsed.domain(), Some(domain));
+        prop_assert_eq!((parsed.secure(), parsed.http_only()), (Some(true), Some(true)));
+    }
 }

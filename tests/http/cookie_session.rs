@@ -179,13 +179,25 @@ async fn an_answer_that_depends_on_the_session_is_not_shared() {
         ("/get", None),
         ("/get/404", None),
         ("/get/fail", Some("no-store")),
-        ("/login/public", Some("max-age=60")),
+        ("/login/public", Some("private, max-age=60")),
+        ("/get/public", Some("public, max-age=60")),
         ("/logout/204", Some(ours)),
     ] {
         let response = browser.go(&site, path).await;
         assert_eq!(header(&response, VARY), Some("cookie"), "{path}");
         assert_eq!(header(&response, CACHE_CONTROL), control, "{path}");
     }
+}
+
+/// The handler does not know that an id is due, and says that all may keep its answer.
+#[tokio::test]
+async fn a_renewed_id_is_in_no_shared_cache() {
+    let site = Site::new();
+    let mut browser = visitor(&site).await;
+    site.pass(RENEWAL, &browser).await;
+    let response = browser.go(&site, "/get/public").await;
+    assert_eq!(set_cookies(&response).len(), 1);
+    assert_eq!(header(&response, CACHE_CONTROL), Some("private, max-age=60"));
 }
 
 /// A browser follows a redirect at once, and must find what was saved before.

@@ -15,12 +15,14 @@ mod json;
 mod once;
 mod origin;
 mod outcome;
+mod panics;
 mod replay;
 mod session;
 mod session_end;
 mod session_handle;
 mod session_outage;
 mod session_rotation;
+mod several_cookies;
 mod site;
 
 use std::sync::Arc;

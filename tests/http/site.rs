@@ -153,7 +153,11 @@ async fn handle(request: &Request, gate: &Barrier) -> Result<Response, Problem> 
             "fail" => return Err(Problem::new(StatusCode::BAD_REQUEST, "as the test asked")),
             "elsewhere" => drop(response.headers_mut().insert(LOCATION, "/".parse().unwrap())),
             "public" => {
-                drop(response.headers_mut().insert(CACHE_CONTROL, "max-age=60".parse().unwrap()));
+                drop(
+                    response
+                        .headers_mut()
+                        .insert(CACHE_CONTROL, "public, max-age=60".parse().unwrap()),
+                );
             }
             "cookies" => {
                 for cookie in ["a=1", "__Host-sid=mine", "b=2"] {
