@@ -34,7 +34,7 @@ use super::{Problem, StoredResponse, unknown};
 /// | the key was used for another request | 422 |
 /// | the same request is running | 409 with `Retry-After` |
 /// | done before | the same response, with `Idempotent-Replayed: true` |
-/// | done before, with an answer too large to be kept | 410 with its digest and `Location` |
+/// | done before, with an answer too large to be kept, or a stream | 410 with its digest and `Location` |
 /// | a former run failed and may not run again | its answer, with the member `"outcome": "unknown"` |
 /// | a former run died and may not run again | 409, outcome unknown |
 /// | the key is older than what is remembered, where [asked for](Self::refuse_old_keys) | 412 |
@@ -76,12 +76,15 @@ impl Idempotent {
     /// Keys that belong to a session: for what is done to the session itself. With a key that
     /// another session of the principal has used, the handler runs. A session that has got a new id
     /// meanwhile counts as another one. Needs a [`SessionId`] in the request, and no principal: the
-    /// retry of a log-out gets its answer although nobody can tell any more whose session it was.
+    /// retry of a log-out gets its answer although nobody can tell any more whose session it was. A
+    /// `Set-Cookie` of the handler that removes a cookie is replayed, too.
     /// [`BearerAuth`](super::BearerAuth), [`CookieAuth`](super::CookieAuth) and
     /// [`CookieSession`](super::CookieSession) leave it.
     #[must_use]
     pub fn per_session(self) -> Self {
-        Self { keys: Keys::Session, ..self }
+        let mut keyed = Self { keys: Keys::Session, ..self };
+        Arc::make_mut(&mut keyed.keeping).removals = true;
+        keyed
     }
 
     /// Keys that belong to a route alone, for routes without log-in. Who guesses a key gets its
@@ -99,7 +102,8 @@ impl Idempotent {
     }
 
     /// The longest response in bytes that is kept, 256 KiB unless set. Longer ones are delivered,
-    /// and a retry is told that they are gone.
+    /// and a retry is told that they are gone. So are streams, whose parts reach the client as they
+    /// come: `text/event-stream`, and a body without `Content-Length` that is not there at once.
     #[must_use]
     pub fn response_limit(mut self, body_len_max: usize) -> Self {
         Arc::make_mut(&mut self.keeping).body_len_max = body_len_max;

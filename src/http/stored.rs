@@ -1,3 +1,4 @@
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::{fmt, io};
@@ -18,10 +19,12 @@ use tracing::warn;
 use crate::State;
 
 use super::Problem;
+use super::cookie::is_removal;
 use super::unknown::{broken, not_retained};
+use super::wire::trim_ows;
 
-/// A response as it is kept for retries: status, some headers, body. Of a body that is too large
-/// its digest is kept, once the client has it. `Debug` shows no content.
+/// A response as it is kept for retries: status, some headers, body. Of a body that is too large,
+/// or a stream, its digest is kept, once the client has it. `Debug` shows no content.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredResponse {
     status: u16,
@@ -126,16 +129,19 @@ pub(super) type Rest = oneshot::Receiver<[u8; 32]>;
 pub(super) struct Keeping {
     pub(super) headers: Vec<HeaderName>,
     pub(super) body_len_max: usize,
+    /// Also each `Set-Cookie` that removes a cookie. Not where another session may have begun in
+    /// the client since: the replay would remove its cookie.
+    pub(super) removals: bool,
 }
 
 impl Default for Keeping {
     fn default() -> Self {
-        Self { headers: REPLAYED_HEADERS.to_vec(), body_len_max: 256 * 1024 }
+        Self { headers: REPLAYED_HEADERS.to_vec(), body_len_max: 256 * 1024, removals: false }
     }
 }
 
-/// What describes the body and survives a replay. Never `Set-Cookie`: a retry must not hand out a
-/// session.
+/// What describes the body and survives a replay. Never a `Set-Cookie` that sets one: a retry must
+/// not hand out a session.
 const REPLAYED_HEADERS: [HeaderName; 9] = [
     header::CACHE_CONTROL,
     header::CONTENT_DISPOSITION,
@@ -176,7 +182,7 @@ impl Keeping {
     }
 
     /// Reads a response up to the limit; gives what is kept of it, the response again, and, if it
-    /// is longer, where its digest comes out once it is sent.
+    /// is longer or a stream, where its digest comes out once it is sent.
     pub(super) async fn capture(
         &self,
         response: Response,
@@ -184,13 +190,12 @@ impl Keeping {
         let (parts, body) = response.into_parts();
         let (status, headers) = (parts.status.as_u16(), self.kept(&parts.headers));
         let mut reader = body.into_async_read();
-        let mut start = Vec::new();
-        let limit = self.body_len_max as u64 + 1;
-        if let Err(error) = (&mut reader).take(limit).read_to_end(&mut start).await {
+        let read = read_start(&mut reader, self.body_len_max, Pace::of(&parts.headers)).await;
+        let (start, whole) = read.map_err(|error| {
             warn!(%error, "the body of a response failed");
-            return Err(broken());
-        }
-        if start.len() <= self.body_len_max {
+            broken()
+        })?;
+        if whole {
             let start = Bytes::from(start);
             let body = StoredBody::Whole(start.clone());
             let response = Response::from_parts(parts, start.into());
@@ -218,13 +223,70 @@ impl Keeping {
             let values = values.map(|value| Bytes::copy_from_slice(value.as_bytes()));
             kept.extend(values.map(|value| (name.as_str().to_owned(), value)));
         }
+        if self.removals {
+            let removals = headers.get_all(header::SET_COOKIE).iter();
+            let removals = removals.filter(|value| is_removal(value));
+            let removals = removals.map(|value| Bytes::copy_from_slice(value.as_bytes()));
+            kept.extend(removals.map(|value| (header::SET_COOKIE.as_str().to_owned(), value)));
+        }
         kept
     }
 }
 
+/// How a body comes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// Its length is known: it will be there soon, and is waited for.
+    Known,
+    /// What is there at once is taken. As soon as something has to be waited for it is a stream,
+    /// and the client gets each part when it comes.
+    Unknown,
+    /// Events: nothing of it is kept.
+    Stream,
+}
+
+impl Pace {
+    fn of(headers: &HeaderMap) -> Self {
+        let content_type = headers.get(header::CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let media_type = trim_ows(content_type.split(';').next().unwrap_or_default());
+        if media_type.eq_ignore_ascii_case("text/event-stream") {
+            Self::Stream
+        } else if headers.contains_key(header::CONTENT_LENGTH) {
+            Self::Known
+        } else {
+            Self::Unknown
+        }
+    }
+}
+
+/// Reads up to the limit, and a little more; gives what was read, and whether that was all.
+async fn read_start(
+    reader: &mut (impl AsyncRead + Unpin),
+    limit: usize,
+    pace: Pace,
+) -> io::Result<(Vec<u8>, bool)> {
+    let (mut start, mut chunk) = (Vec::new(), vec![0; 8 * 1024]);
+    while pace != Pace::Stream && start.len() <= limit {
+        let mut buf = ReadBuf::new(&mut chunk);
+        let there = poll_fn(|context| match Pin::new(&mut *reader).poll_read(context, &mut buf) {
+            Poll::Pending if pace == Pace::Unknown => Poll::Ready(Ok(false)),
+            read => read.map_ok(|()| true),
+        });
+        if !there.await? {
+            break;
+        }
+        if buf.filled().is_empty() {
+            return Ok((start, true));
+        }
+        start.extend_from_slice(buf.filled());
+    }
+    Ok((start, false))
+}
+
 fn names(values: header::GetAll<'_, HeaderValue>) -> impl Iterator<Item = String> {
     let values = values.into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(|name| name.trim().to_ascii_lowercase())
+    values.flat_map(|value| value.split(',')).map(|name| trim_ows(name).to_ascii_lowercase())
 }
 
 /// Passes a body on and tells its digest at its end.

@@ -56,10 +56,10 @@ pub(super) fn lapsed() -> Problem {
         .member("retryable", false)
 }
 
-/// To a retry, when the answer was too large to be kept.
+/// To a retry, when the answer was too large to be kept, or a stream.
 pub(super) fn not_retained(digest: Option<String>) -> Problem {
-    let detail = "this request was executed, and its answer was too large to be kept for a retry; \
-                  it is not executed again";
+    let detail = "this request was executed; its answer was too large to be kept for a retry, or \
+                  was a stream; it is not executed again";
     let problem = Problem::new(StatusCode::GONE, detail)
         .kind("result-not-retained")
         .member("outcome", "done")

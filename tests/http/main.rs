@@ -24,6 +24,7 @@ mod session_outage;
 mod session_rotation;
 mod several_cookies;
 mod site;
+mod streams;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use poem::endpoint::make;
 use poem::http::{Method, StatusCode, header};
-use poem::{Endpoint, EndpointExt, Request};
+use poem::{Endpoint, EndpointExt, Request, Response};
 use steadfast::backend::ManualClock;
-use steadfast::http::{CookieSession, Idempotent, LiveSession, SessionCookie, StoredResponse};
+use steadfast::http::{
+    CookieAuth, CookieSession, Idempotent, LiveSession, SessionCookie, StoredResponse,
+};
 use steadfast::idempotency::OnLapse;
-use steadfast::session::SessionId;
+use steadfast::session::{SessionHandle, SessionId};
 use steadfast::{Idempotency, Principal};
 use tokio::sync::Notify;
 
@@ -210,6 +212,68 @@ async fn keys_that_belong_to_a_session_work_behind_its_cookie() {
             let answer = call(&app, request.header(header::COOKIE, cookie).finish()).await;
             assert_eq!((answer.status().as_u16(), is_replay(&answer)), (200, replayed), "{device}");
         }
+    }
+}
+
+/// A request with a key and a cookie.
+async fn ask(app: &impl Endpoint, key: &str, cookie: &str) -> Response {
+    let request = Request::builder().method(Method::POST).header("idempotency-key", key);
+    call(app, request.header(header::COOKIE, cookie).finish()).await
+}
+
+fn removes(answer: &Response) -> bool {
+    let set = answer.headers().get(header::SET_COOKIE);
+    set.is_some_and(|set| set.to_str().unwrap().starts_with("__Host-sid=; Max-Age=0;"))
+}
+
+/// The first answer may be lost: the retry must remove the cookie as well.
+#[tokio::test]
+async fn the_replay_of_a_log_out_removes_the_cookie() {
+    let (faulty, store, _clock) = store();
+    let sessions = steadfast::Sessions::<Visit>::builder(&store).build().unwrap();
+    let once = Idempotent::new(idempotency(&store, OnLapse::Refuse)).per_session();
+    let log_out = make(async |request: Request| {
+        let session = request.extensions().get::<SessionHandle<Visit>>().unwrap();
+        session.destroy().await.unwrap();
+    });
+    let app = log_out.with(once.clone());
+    let app = app.with(CookieSession::new(sessions.clone(), SessionCookie::new()));
+    let cookie = format!("__Host-sid={}", sessions.create(Visit(0)).await.unwrap().id.expose());
+    for replayed in [false, true] {
+        let answer = ask(&app, "k", &cookie).await;
+        assert_eq!((is_replay(&answer), removes(&answer)), (replayed, true));
+    }
+    // While the store cannot say whether the session is gone, the cookie stays.
+    faulty.fail_after(1, Fault::Cut);
+    let answer = ask(&app, "k", &cookie).await;
+    assert_eq!((is_replay(&answer), removes(&answer)), (true, false));
+    // The replay of anything else leaves a live one alone.
+    let app = make(|_request| async { "done" }).with(once.clone());
+    let app = app.with(CookieSession::new(sessions.clone(), SessionCookie::new()));
+    let cookie = format!("__Host-sid={}", sessions.create(Visit(0)).await.unwrap().id.expose());
+    for replayed in [false, true] {
+        let answer = ask(&app, "l", &cookie).await;
+        let cookies = answer.headers().get_all(header::SET_COOKIE).iter().count();
+        assert_eq!((is_replay(&answer), cookies), (replayed, 0));
+    }
+}
+
+/// Where the handler sets cookies itself: what removes one is replayed, what sets one is not.
+#[tokio::test]
+async fn the_replay_of_what_belongs_to_a_session_repeats_its_removals() {
+    let (_faulty, store, _clock) = store();
+    let once = Idempotent::new(idempotency(&store, OnLapse::Refuse)).per_session();
+    let app = make(|_request| async {
+        let removal = SessionCookie::new().removal();
+        let response = Response::builder().header(header::SET_COOKIE, removal);
+        response.header(header::SET_COOKIE, "secret=1; Max-Age=0").finish()
+    });
+    let app = app.with(once).with(CookieAuth::default());
+    let cookie = format!("__Host-sid={}A", "B".repeat(42));
+    for (replayed, count) in [(false, 2), (true, 1)] {
+        let answer = ask(&app, "k", &cookie).await;
+        let cookies = answer.headers().get_all(header::SET_COOKIE).iter().count();
+        assert_eq!((is_replay(&answer), removes(&answer), cookies), (replayed, true, count));
     }
 }
 
