@@ -512,7 +512,7 @@ async fn a_journal_that_cannot_do_its_work_is_refused() {
     let refusals = [
         (builder().reads(stale).journal(JournalConfig::new(backend)), "outlives its process"),
         (builder().journal(file.clone()), "serve_stale"),
-        (builder().reads(stale).journal(file.sessions_max(0)), "room for at least one"),
+        (builder().reads(stale).journal(file.sessions_max(0)), "sessions_max of a journal"),
     ];
     for (builder, why) in refusals {
         let error = builder.build().unwrap_err();
