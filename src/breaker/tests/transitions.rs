@@ -157,13 +157,13 @@ fn settings_that_make_no_sense_are_refused_with_a_reason() {
     let bad = [
         (config().window(Duration::ZERO), "1 ms"),
         (config().timeout(Duration::MAX), "1 day"),
-        (config().open(SECOND * 2, SECOND), "no longer"),
-        (config().failure_rate(0.0), "rates"),
-        (config().slow_rate(1.1), "rates"),
-        (config().failure_rate(f64::NAN), "rates"),
-        (config().calls_min(0), "at least one"),
-        (config().probes(&[]), "at least one"),
-        (config().probes(&[1, 0]), "at least one"),
+        (config().open(SECOND * 2, SECOND), "up to its max"),
+        (config().failure_rate(0.0), "failure_rate"),
+        (config().slow_rate(1.1), "slow_rate"),
+        (config().failure_rate(f64::NAN), "failure_rate"),
+        (config().calls_min(0), "calls_min"),
+        (config().probes(&[]), "probes"),
+        (config().probes(&[1, 0]), "probes"),
     ];
     for (config, word) in bad {
         let error = Breaker::new(config).unwrap_err();
