@@ -102,6 +102,7 @@ fn scheme(url: &str) -> Option<String> {
 /// | `limit` | `memory` | about how many bytes it may hold: `512KiB`, `64MiB`, `2GiB`; 256 MiB unless set |
 /// | `wait` | `redis`, `memcached` | how long an outage at the start is waited for: `30s` |
 /// | `start` | `redis`, `memcached` | `connected` (the default), or `disconnected`: at once, without the server |
+/// | `verify` | `redb` | `true`: each opening checks the whole file, not only after an unclean stop |
 /// | `timeout` | `redis`, `memcached` | how long a call may take: `250ms`, `2s`; 1 s unless set |
 /// | `connect_timeout` | `redis` | how long one attempt to connect may take; 1 s unless set |
 /// | `lanes` | `redis` | connections for each server, 1 to 64; 2 unless set |
@@ -317,7 +318,12 @@ async fn open(kind: &Kind, mut url: StoreUrl, start: Start) -> Result<Arc<dyn Ba
             Ok(Arc::new(MemoryBackend::new(MemoryConfig::from_url(url)?)))
         }
         #[cfg(feature = "redb")]
-        "redb" => Ok(Arc::new(crate::redb::RedbBackend::open(path_alone(url)?)?)),
+        "redb" => {
+            use crate::redb::{RedbBackend, RedbConfig};
+            let verify = url.take_as("verify", "true or false", |text| text.parse().ok())?;
+            let config = RedbConfig::new(path_alone(url)?);
+            Ok(Arc::new(RedbBackend::open(config.verify_on_open(verify.unwrap_or(false)))?))
+        }
         #[cfg(feature = "sled")]
         "sled" => Ok(Arc::new(crate::sled::SledBackend::open(path_alone(url)?)?)),
         #[cfg(feature = "redis")]

@@ -70,6 +70,19 @@ async fn a_memcached_or_two_are_reached() {
     assert_eq!(hit(&both).await.unwrap(), 2);
 }
 
+#[cfg(feature = "redb")]
+#[tokio::test]
+async fn a_redb_file_is_checked_at_each_opening_where_the_url_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("redb:{}", dir.path().join("state.redb").display());
+    for (option, count) in [("", 1), ("?verify=true", 2), ("?verify=false", 3)] {
+        assert_eq!(hit(&format!("{url}{option}")).await.unwrap(), count);
+    }
+    let error = hit(&format!("{url}?verify=often")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().contains("verify") && error.to_string().contains("true or false"));
+}
+
 #[tokio::test]
 async fn whoever_logs_in_needs_the_right_password_and_it_is_not_shown() {
     let server = RedisServer::builder().user("canary-user", "canary:w/rd").start().unwrap();

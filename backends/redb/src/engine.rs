@@ -6,7 +6,7 @@ use std::time::Duration;
 use redb::backends::FileBackend;
 use redb::{
     Builder, Database, Error, ReadOnlyTable, ReadTransaction, ReadableDatabase,
-    ReadableTableMetadata, StorageBackend, TableDefinition, TableError, TableHandle,
+    ReadableTableMetadata, RepairSession, StorageBackend, TableDefinition, TableError, TableHandle,
 };
 use steadfast_backend::{BackendInfo, Bytes, Capabilities, Durability, ErrorKind, Transactions};
 use steadfast_embedded::{
@@ -26,6 +26,10 @@ pub struct RedbEngine {
     database: Slot<Database>,
     path: PathBuf,
 }
+
+/// The mode of a new file: sessions are nobody else's business.
+#[cfg(unix)]
+const OWNER_ONLY: u32 = 0o600;
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 type ReadTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
@@ -161,7 +165,10 @@ fn open_database(config: &RedbConfig, lost_to: Option<ErrorKind>) -> Result<Data
     if !dir.as_os_str().is_empty() {
         create_dir(dir)?;
     }
-    let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, OWNER_ONLY);
     let file = options.open(path).map_err(|error| fault_of_io(&error, path))?;
     let is_new = clear_unfinished(&file, path)?;
     let storage = FileBackend::new(file).map_err(|error| fault(error, path))?;
@@ -179,6 +186,7 @@ fn open_storage(
 ) -> Result<Database, Fault> {
     let mut builder = Builder::new();
     builder.set_cache_size(config.cache_bytes).set_check_integrity_on_open(verify);
+    builder.set_repair_callback(check_progress(&config.path, storage.len().unwrap_or_default()));
     let open = || -> Result<_, Error> {
         let database = builder.create_with_backend(storage)?;
         let snapshot = database.begin_read()?;
@@ -191,6 +199,21 @@ fn open_storage(
         return Err(foreign(&config.path));
     }
     Ok(database)
+}
+
+/// Says in the log that the whole file is checked, and how far that is: a large one takes minutes.
+fn check_progress(path: &Path, size_bytes: u64) -> impl Fn(&mut RepairSession) + 'static {
+    let path = path.to_owned();
+    move |session| {
+        // Of 0 to 1.
+        let percent = (session.progress() * 100.0).round();
+        tracing::info!(
+            path = %path.display(),
+            size_bytes,
+            percent,
+            "checking the whole file: it was not closed cleanly, or the check was asked for"
+        );
+    }
 }
 
 /// Empties a file whose creation was cut short. Returns whether the file is empty now.

@@ -31,6 +31,10 @@
 //! | no space left | `Full` | free some; the next write works again, without a restart |
 //! | any other I/O error | `Unavailable` | the file is opened again at the next call |
 //!
+//! After an unclean stop, opening reads and checks the whole file, and says so in the log. After a
+//! clean one it does not, unless [`RedbConfig::verify_on_open`] asks for it. A new file can be read
+//! by its owner alone.
+//!
 //! Nothing is deleted or repaired by guessing: a file that is refused stays as it is. Containing a
 //! panic of the engine on a damaged file needs `panic = "unwind"`, which is Rust's default.
 //!

@@ -4,12 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::{fs, io};
 
 use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase, StorageBackend, TableDefinition};
-use steadfast_backend::{Backend, Error, ErrorKind};
+use steadfast_backend::{Backend, Error, ErrorKind, Write};
 use steadfast_redb::{RedbBackend, RedbConfig};
 
 #[path = "../../embedded/testing/damage.rs"]
@@ -157,6 +157,62 @@ async fn a_newer_format_is_told_from_damage() {
     assert!(refusal(&path).to_string().contains("upgrade it with redb 2.6"));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_new_file_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.redb");
+    drop(RedbBackend::open(&*path).unwrap());
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+/// A copy of a file that is open is what a crash leaves.
+#[tokio::test]
+async fn only_after_an_unclean_stop_is_the_whole_file_checked_and_the_log_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, copy) = (dir.path().join("state.redb"), dir.path().join("copy.redb"));
+    let backend = RedbBackend::open(&*path).unwrap();
+    assert!(backend.write(&Write::put(damage::key(0), "v")).await.unwrap().is_applied());
+    fs::copy(&path, &copy).unwrap();
+    backend.close().await.unwrap();
+    drop(backend);
+    let opened = |path: &Path| log_of(|| drop(RedbBackend::open(path).unwrap()));
+    assert_eq!(opened(&path), "", "it was closed cleanly");
+    let log = opened(&copy);
+    assert!(log.contains("copy.redb") && log.contains("not closed cleanly"), "{log}");
+    assert!(log.contains("percent=0") && log.contains("size_bytes="), "{log}");
+}
+
+/// What is logged meanwhile on this thread.
+fn log_of(work: impl FnOnce()) -> String {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let subscriber = tracing_subscriber::fmt().with_writer(Log(Arc::clone(&log))).finish();
+    tracing::subscriber::with_default(subscriber, work);
+    String::from_utf8(log.lock().unwrap().clone()).unwrap()
+}
+
+#[derive(Clone)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl tracing_subscriber::fmt::MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
 #[tokio::test]
 async fn a_damaged_file_serves_what_was_written_or_an_error() {
     let dir = tempfile::tempdir().unwrap();
@@ -170,7 +226,8 @@ async fn a_damaged_file_serves_what_was_written_or_an_error() {
             continue;
         }
         fs::write(&path, bytes).unwrap();
-        let outcome = look(RedbBackend::open(&*path), &what).await;
+        let config = RedbConfig::new(&path).verify_on_open(true);
+        let outcome = look(RedbBackend::open(config), &what).await;
         assert_eq!(outcome.absent, 0, "{what}: an entry is missing: {outcome:?}");
         refused += usize::from(outcome.refused);
         right += usize::from(outcome.right == KEYS);
@@ -189,8 +246,7 @@ async fn an_unverified_file_serves_no_wrong_value() {
     let mut corrupt = 0;
     for (what, bytes) in damages(&good) {
         fs::write(&path, bytes).unwrap();
-        let config = RedbConfig::new(&path).verify_on_open(false);
-        corrupt += look(RedbBackend::open(config), &what).await.corrupt;
+        corrupt += look(RedbBackend::open(&*path), &what).await.corrupt;
     }
     assert!(corrupt > 0);
 }

@@ -164,7 +164,11 @@ impl SledEngine {
 
 fn open_database(config: &SledConfig) -> Result<Db, Fault> {
     let path = &config.path;
+    let is_missing = !path.exists();
     create_dir(path)?;
+    if is_missing {
+        keep_to_owner(path)?;
+    }
     refuse_foreign(path)?;
     let open = || -> sled::Result<_> {
         let database = sled::Config::new().path(path).cache_capacity(config.cache_bytes).open()?;
@@ -183,6 +187,19 @@ fn open_database(config: &SledConfig) -> Result<Db, Fault> {
             Ok(_) => return Err(foreign(path)),
         }
     }
+}
+
+/// Sessions are nobody else's business, and sled's own files can be read by all.
+#[cfg(unix)]
+fn keep_to_owner(dir: &Path) -> Result<(), Fault> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = fs::Permissions::from_mode(0o700);
+    fs::set_permissions(dir, mode).map_err(|error| fault_of_io(&error, dir))
+}
+
+#[cfg(not(unix))]
+fn keep_to_owner(_dir: &Path) -> Result<(), Fault> {
+    Ok(())
 }
 
 /// sled would put its files beside what is there. Its own first file may be missing if its

@@ -23,6 +23,16 @@ fn refusal(path: &Path) -> Error {
     error
 }
 
+#[cfg(unix)]
+#[test]
+fn a_new_folder_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state");
+    drop(SledBackend::open(&*path).unwrap());
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
 #[tokio::test]
 async fn missing_directories_are_created() {
     let dir = tempfile::tempdir().unwrap();
