@@ -1,4 +1,17 @@
+// Where the README links to a file, these pages have something better: the first definition counts.
+#![doc = "[Apache-2.0]: https://docs.rs/crate/steadfast/latest/source/LICENSE-APACHE"]
+#![doc = "[breaker]: crate::breaker"]
+#![doc = "[CONTRIBUTING]: https://docs.rs/crate/steadfast/latest/source/.github/CONTRIBUTING.md"]
+#![doc = "[finalize]: https://docs.rs/crate/steadfast/latest/source/examples/rolling_upgrade.rs"]
+#![doc = "[Grafana dashboard]: https://docs.rs/crate/steadfast/latest/source/examples/monitoring/"]
+#![doc = "[journal]: crate::session::SessionsBuilder::journal"]
+#![doc = "[MIT]: https://docs.rs/crate/steadfast/latest/source/LICENSE-MIT"]
+#![doc = "[Grafana dashboard]: https://docs.rs/crate/steadfast/latest/source/examples/monitoring"]
+#![doc = "[their names]: crate::observe"]
+#![doc = "[written down]: https://docs.rs/steadfast-redb"]
+#![doc = ""]
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod breaker;
 mod cleanup;

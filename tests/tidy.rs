@@ -21,7 +21,9 @@ fn the_repository_is_tidy() {
     }
     let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
     let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let front_page = fs::read_to_string(root.join("src/lib.rs")).unwrap();
     let mut findings = check_features(&manifest, &readme);
+    findings.extend(check_front_page(&front_page, &readme));
     for path in files {
         let name = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
         let text = fs::read_to_string(&path).unwrap();
@@ -202,6 +204,28 @@ fn check_features(manifest: &str, readme: &str) -> Vec<String> {
             format!("Cargo.toml:{line}: feature `{name}` has no row in README.md; add | `{name}` |")
         })
         .collect()
+}
+
+/// The README is the front page of the documentation, where no file stands beside it: each link of
+/// its to a file has another target there.
+fn check_front_page(lib: &str, readme: &str) -> Vec<String> {
+    let (before, _rest) = lib.split_once("include_str!(\"../README.md\")").unwrap_or((lib, ""));
+    let mut findings = Vec::new();
+    let mut fenced = false;
+    for (at, line) in readme.lines().enumerate() {
+        if line.starts_with("```") {
+            fenced = !fenced;
+        }
+        let label = line.split_once("]: ").map_or("", |(label, _target)| label);
+        let is_known = !label.is_empty() && before.contains(&format!("\"{label}]: "));
+        if fenced || is_known || targets(line).next().is_none() {
+            continue;
+        }
+        let advice =
+            "define the link at the end, and its target in the documentation in src/lib.rs";
+        findings.push(format!("README.md:{}: a link to a file; {advice}", at + 1));
+    }
+    findings
 }
 
 /// Every relative link leads to a file that is there.
@@ -387,6 +411,15 @@ mod planted {
                         b = []\nc = []\n[dependencies]\nd = \"1\"";
         let readme = "| feature | what |\n| `b` | it |\n`c`";
         assert_found(&check_features(manifest, readme), &["Cargo.toml:7: feature `c`"]);
+    }
+
+    #[test]
+    fn links_that_the_documentation_has_not_are_found() {
+        let lib =
+            "#![doc = \"[a]: crate::a\"]\n#![doc = include_str!(\"../README.md\")]\n\"[b]: x\"";
+        let readme = "[a] [c](c.md) [d](https://x.y)\n\n[a]: a.rs\n[b]: b.rs\n[e]: https://x.y";
+        let expected = ["README.md:1: a link to a file", "README.md:4: a link to a file"];
+        assert_found(&check_front_page(lib, readme), &expected);
     }
 
     #[test]

@@ -28,8 +28,7 @@ pub use commit::Outcome;
 /// new id come true together there, or not at all. [`update`](SessionHandle::update) and
 /// [`destroy`](SessionHandle::destroy) act at once.
 ///
-/// With the feature `poem`, [`CookieSession`](crate::http::CookieSession) makes the handle, commits
-/// it and tells the client.
+/// With the feature `poem`, [`CookieSession`] makes the handle, commits it and tells the client.
 ///
 /// ```
 /// # use steadfast::session::{Edit, Mode, Outcome, SessionHandle};
@@ -51,6 +50,8 @@ pub use commit::Outcome;
 /// # Ok(())
 /// # }
 /// ```
+#[cfg_attr(feature = "poem", doc = "\n[`CookieSession`]: crate::http::CookieSession")]
+#[cfg_attr(not(feature = "poem"), doc = "\n[`CookieSession`]: https://docs.rs/steadfast")]
 pub struct SessionHandle<T>(Arc<Shared<T>>);
 
 /// What a request may do with its session.
