@@ -6,7 +6,7 @@
 #![doc = "[Grafana dashboard]: https://docs.rs/crate/steadfast/latest/source/examples/monitoring/"]
 #![doc = "[journal]: crate::session::SessionsBuilder::journal"]
 #![doc = "[MIT]: https://docs.rs/crate/steadfast/latest/source/LICENSE-MIT"]
-#![doc = "[Grafana dashboard]: https://docs.rs/crate/steadfast/latest/source/examples/monitoring"]
+#![doc = "[Prometheus example]: https://docs.rs/crate/steadfast/latest/source/examples/"]
 #![doc = "[their names]: crate::observe"]
 #![doc = "[written down]: https://docs.rs/steadfast-redb"]
 #![doc = ""]
