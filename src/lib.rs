@@ -1,4 +1,5 @@
 // Where the README links to a file, these pages have something better: the first definition counts.
+#![doc = "[a service with cookies]: https://docs.rs/crate/steadfast/latest/source/examples/"]
 #![doc = "[Apache-2.0]: https://docs.rs/crate/steadfast/latest/source/LICENSE-APACHE"]
 #![doc = "[breaker]: crate::breaker"]
 #![doc = "[CONTRIBUTING]: https://docs.rs/crate/steadfast/latest/source/.github/CONTRIBUTING.md"]
@@ -6,6 +7,7 @@
 #![doc = "[Grafana dashboard]: https://docs.rs/crate/steadfast/latest/source/examples/monitoring/"]
 #![doc = "[journal]: crate::session::SessionsBuilder::journal"]
 #![doc = "[MIT]: https://docs.rs/crate/steadfast/latest/source/LICENSE-MIT"]
+#![doc = "[outage]: https://docs.rs/crate/steadfast/latest/source/examples/outage.rs"]
 #![doc = "[Prometheus example]: https://docs.rs/crate/steadfast/latest/source/examples/"]
 #![doc = "[their names]: crate::observe"]
 #![doc = "[written down]: https://docs.rs/steadfast-redb"]
