@@ -73,9 +73,10 @@ impl SessionCookie {
     }
 
     /// The `Set-Cookie` value that hands a session to a browser. Send it when a session is
-    /// created, not on each use: it carries the absolute lifetime. As `Max-Age`, which counts, and
-    /// as `Expires` by this node's clock, for clients that do not know `Max-Age`; without it
-    /// Java's `CookieManager` would send the id in quotes.
+    /// created, not on each use: it carries the absolute lifetime, unless the browser is to forget
+    /// it when it closes ([`Lifetime::until_closed`](crate::session::Lifetime::until_closed)). As
+    /// `Max-Age`, which counts, and as `Expires` by this node's clock, for clients that do not know
+    /// `Max-Age`; without it Java's `CookieManager` would send the id in quotes.
     ///
     /// # Errors
     ///
@@ -84,12 +85,13 @@ impl SessionCookie {
         let Self { name, attributes, .. } = self;
         let id = session.id.expose();
         let max_age_s = whole_seconds(session.absolute_left.min(MAX_AGE_MAX));
+        let persistent = self.persistent && !session.until_closed;
         let mut cookie = format!("{name}={id}");
-        if self.persistent {
+        if persistent {
             cookie = format!("{cookie}; Max-Age={max_age_s}");
         }
         cookie = format!("{cookie}; {attributes}");
-        if self.persistent {
+        if persistent {
             cookie = format!("{cookie}; Expires={}", fmt_http_date(expiry(max_age_s)));
         }
         secret(&cookie)

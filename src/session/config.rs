@@ -10,6 +10,7 @@ use crate::{State, Store};
 
 use super::event::Listener;
 use super::journal::{JournalConfig, OnUnsaved, Replayer, Unsaved, Waiting};
+use super::lifetime::slack;
 use super::{SessionEvent, Sessions};
 
 /// What happens to a sign-in of a principal that has as many sessions as it may have.
@@ -71,7 +72,8 @@ impl<T: State> SessionsBuilder<T> {
         self
     }
 
-    /// How long a session lives at most, however much it is used.
+    /// How long a session lives at most, however much it is used. One session may be given less,
+    /// and another idle timeout: see [`Lifetime`](super::Lifetime).
     #[must_use]
     pub fn absolute(mut self, absolute: Duration) -> Self {
         self.absolute = absolute;
@@ -174,7 +176,7 @@ impl<T: State> SessionsBuilder<T> {
         let absolute = setting("absolute", self.absolute)?;
         let renewal = setting("renewal", self.renewal)?;
         let grace = setting("grace", self.grace)?;
-        let slack = (idle / 10).min(Duration::from_secs(60));
+        let slack = slack(idle);
         let journal = match self.journal {
             None => None,
             Some(_) if self.reads.stale.is_none() => {

@@ -15,7 +15,7 @@ use crate::{Principal, State};
 
 use super::lookup::Current;
 use super::record::Live;
-use super::{Edit, Ended, Session, SessionError, SessionId, Sessions};
+use super::{Edit, Ended, Lifetime, Session, SessionError, SessionId, Sessions};
 
 pub use commit::Outcome;
 
@@ -110,6 +110,8 @@ enum Phase<T> {
 struct Changes<T> {
     edit: Edit,
     rotate: bool,
+    /// Of a session that is begun.
+    lifetime: Lifetime,
     sign_in: Option<SignIn<T>>,
     /// Another principal's session, which ends with the sign-in.
     ends: Option<SessionId>,
@@ -120,6 +122,8 @@ struct SignIn<T> {
     label: String,
     /// What a new session begins with.
     state: T,
+    /// If it is to have another one.
+    lifetime: Option<Lifetime>,
 }
 
 impl<T: State> SessionHandle<T> {
@@ -255,11 +259,20 @@ impl<T: State + Clone> SessionHandle<T> {
     /// As [`get`](SessionHandle::get), and [`SessionError::Gone`] if the session goes on under
     /// another id: a new one would take its place in the client.
     pub async fn start(&self, state: T) -> Result<(), SessionError> {
+        self.start_for(state, Lifetime::new()).await
+    }
+
+    /// As [`start`](SessionHandle::start), with a lifetime of its own if the session begins here.
+    ///
+    /// # Errors
+    ///
+    /// As `start`, and [`ErrorKind::Invalid`] for a lifetime that the settings do not allow.
+    pub async fn start_for(&self, state: T, lifetime: Lifetime) -> Result<(), SessionError> {
         let mut held = self.hold_to_change().await?;
         self.read(&mut held.phase).await?;
         match held.phase {
             Phase::Absent(Some(Ended::RotatedOut)) => Err(SessionError::Gone(Ended::RotatedOut)),
-            _ => Ok(self.begin(&mut held.phase, state)?),
+            _ => Ok(self.begin(&mut held, state, lifetime)?),
         }
     }
 
@@ -281,12 +294,58 @@ impl<T: State + Clone> SessionHandle<T> {
         label: &str,
         state: T,
     ) -> Result<(), SessionError> {
+        self.sign_in_as(principal, label, state, None).await
+    }
+
+    /// As [`sign_in`](SessionHandle::sign_in), with a lifetime: for "remember me". Whether the
+    /// browser keeps the cookie when it closes is part of it.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use steadfast::session::{Lifetime, Mode, Outcome, SessionHandle};
+    /// # use steadfast::{Principal, Sessions, Store};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = Store::builder(steadfast::connect("memory:").await?).build()?;
+    /// const DAY: Duration = Duration::from_secs(24 * 3600);
+    /// let sessions: Sessions<()> = Sessions::builder(&store).absolute(30 * DAY).build()?;
+    ///
+    /// let request = SessionHandle::new(&sessions, None, Mode::Normal);
+    /// let remembered = Lifetime::new().idle(14 * DAY);
+    /// request.sign_in_for(&Principal::new("alice")?, "Firefox", (), remembered).await?;
+    /// let Outcome::HandOver(session) = request.commit().await? else { panic!("it is new") };
+    /// assert_eq!(session.idle_left, 14 * DAY);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As `sign_in`, and [`ErrorKind::Invalid`] for a lifetime that the settings do not allow.
+    pub async fn sign_in_for(
+        &self,
+        principal: &Principal,
+        label: &str,
+        state: T,
+        lifetime: Lifetime,
+    ) -> Result<(), SessionError> {
+        self.0.sessions.span(lifetime)?;
+        self.sign_in_as(principal, label, state, Some(lifetime)).await
+    }
+
+    async fn sign_in_as(
+        &self,
+        principal: &Principal,
+        label: &str,
+        state: T,
+        lifetime: Option<Lifetime>,
+    ) -> Result<(), SessionError> {
         let mut held = self.hold_to_change().await?;
         self.read(&mut held.phase).await?;
         held.leave_to(principal);
-        self.begin(&mut held.phase, state.clone())?;
+        self.begin(&mut held, state.clone(), lifetime.unwrap_or_default())?;
         let (principal, label) = (principal.clone(), label.to_owned());
-        held.changes.sign_in = Some(SignIn { principal, label, state });
+        held.changes.sign_in = Some(SignIn { principal, label, state, lifetime });
         Ok(())
     }
 
@@ -365,11 +424,14 @@ impl<T: State + Clone> SessionHandle<T> {
     }
 
     /// A session that is not stored yet, where there is none.
-    fn begin(&self, phase: &mut Phase<T>, state: T) -> crate::Result<()> {
-        if let Phase::Absent(_) | Phase::Unread(_) | Phase::Destroyed = phase {
-            let (id, live) = (SessionId::generate(None)?, Live::new(None));
-            let session = self.0.sessions.newborn(id, live, state, Version::MIN, None);
-            *phase = Phase::New(Arc::new(session));
+    fn begin(&self, held: &mut Held<T>, state: T, lifetime: Lifetime) -> crate::Result<()> {
+        if let Phase::Absent(_) | Phase::Unread(_) | Phase::Destroyed = held.phase {
+            let span = self.0.sessions.span(lifetime)?;
+            let (id, left) = (SessionId::generate(None)?, span.absolute.as_duration());
+            let live = Live { own: span.own, ..Live::new(None) };
+            let session = self.0.sessions.newborn(id, live, state, Version::MIN, left);
+            held.phase = Phase::New(Arc::new(session));
+            held.changes.lifetime = lifetime;
         }
         Ok(())
     }
@@ -413,7 +475,8 @@ impl<T> Phase<T> {
 
 impl<T> Default for Changes<T> {
     fn default() -> Self {
-        Self { edit: Edit::new(), rotate: false, sign_in: None, ends: None }
+        let (edit, lifetime) = (Edit::new(), Lifetime::new());
+        Self { edit, rotate: false, lifetime, sign_in: None, ends: None }
     }
 }
 

@@ -27,6 +27,9 @@ pub struct Session<T> {
     pub idle_left: Duration,
     /// Time until it ends in any case.
     pub absolute_left: Duration,
+    /// True if the browser is to forget it when it closes: see
+    /// [`Lifetime::until_closed`](super::Lifetime::until_closed).
+    pub until_closed: bool,
     /// True if its id is older than the renewal timeout: call
     /// [`rotate`](super::Sessions::rotate).
     pub renewal_due: bool,

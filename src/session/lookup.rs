@@ -169,8 +169,8 @@ impl<T: State> Sessions<T> {
             return Ok(Verdict::Ended(Ended::Missing));
         };
         let (head, rest) = opened.take();
-        Ok(match head {
-            SessionHead::Live(live) => {
+        Ok(match head.live() {
+            Ok(live) => {
                 let born_under = live.owner.as_ref().map(|owner| owner.generation);
                 if born_under == generation {
                     Verdict::Live(rest.with(live))
@@ -178,12 +178,10 @@ impl<T: State> Sessions<T> {
                     Verdict::Ended(Ended::Revoked)
                 }
             }
-            SessionHead::Moved(Some(successor))
-                if rest.age < Duration::from_millis(successor.grace_ms) =>
-            {
+            Err(Some(successor)) if rest.age < Duration::from_millis(successor.grace_ms) => {
                 Verdict::Moved(successor)
             }
-            SessionHead::Moved(_) => Verdict::Ended(Ended::RotatedOut),
+            Err(_) => Verdict::Ended(Ended::RotatedOut),
         })
     }
 }

@@ -12,6 +12,27 @@ pub(super) enum SessionHead {
     /// The id was rotated away. Kept for a while, so that a late request is told apart from one
     /// whose session has ended.
     Moved(Option<Successor>),
+    /// One with a lifetime of its own. Apart from the others, which stay as they were.
+    Chosen(Live, Own),
+}
+
+impl SessionHead {
+    pub(super) fn of(live: Live) -> Self {
+        if live.own == Own::default() {
+            Self::Live(live)
+        } else {
+            Self::Chosen(live.clone(), live.own)
+        }
+    }
+
+    /// A session, or where it leads.
+    pub(super) fn live(self) -> std::result::Result<Live, Option<Successor>> {
+        match self {
+            Self::Live(live) => Ok(live),
+            Self::Chosen(live, own) => Ok(Live { own, ..live }),
+            Self::Moved(successor) => Err(successor),
+        }
+    }
 }
 
 impl Head for SessionHead {
@@ -27,6 +48,17 @@ pub(super) struct Live {
     /// When it got its id: µs on the store's clock; 0 for the write that carries it.
     pub(super) named_us: u64,
     pub(super) marks: Marks,
+    #[serde(skip)]
+    pub(super) own: Own,
+}
+
+/// What a session has instead of the settings.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Own {
+    /// The idle timeout; 0 for that of the settings.
+    pub(super) idle_ms: u64,
+    /// The browser is to forget it when it closes.
+    pub(super) until_closed: bool,
 }
 
 /// Whose session it is.
@@ -80,7 +112,46 @@ impl Marks {
 
 #[cfg(test)]
 mod tests {
-    use super::Marks;
+    use super::*;
+
+    /// As records were before a session could have a lifetime of its own.
+    #[derive(Serialize, Deserialize)]
+    enum Before {
+        Live(LiveBefore),
+        Moved(Option<Successor>),
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct LiveBefore {
+        owner: Option<Owner>,
+        attributes: Attributes,
+        named_us: u64,
+        marks: Marks,
+    }
+
+    #[test]
+    fn records_from_before_lifetimes_are_read_and_written_as_they_were() {
+        let owner = || Some(Owner { name: "alice".to_owned(), generation: 7 });
+        let marks = Marks::default().with(3);
+        let attributes = Attributes::default();
+        let before = LiveBefore { owner: owner(), attributes, named_us: 5, marks };
+        let before = postcard::to_allocvec(&Before::Live(before)).unwrap();
+        let read: SessionHead = postcard::from_bytes(&before).unwrap();
+        let Ok(live) = read.live() else { panic!("it is live") };
+        assert!(live.own == Own::default() && live.named_us == 5 && live.marks.has(3));
+        let now = postcard::to_allocvec(&SessionHead::of(live.clone())).unwrap();
+        assert_eq!(now, before);
+
+        let successor = || Some(Successor { padded_secret: [9; 32], grace_ms: 4 });
+        let before = postcard::to_allocvec(&Before::Moved(successor())).unwrap();
+        assert_eq!(postcard::to_allocvec(&SessionHead::Moved(successor())).unwrap(), before);
+
+        let own = Own { idle_ms: 8, until_closed: true };
+        let chosen = postcard::to_allocvec(&SessionHead::of(Live { own, ..live })).unwrap();
+        let read: SessionHead = postcard::from_bytes(&chosen).unwrap();
+        assert!(read.live().is_ok_and(|live| live.own == own && live.named_us == 5));
+        assert!(postcard::from_bytes::<Before>(&chosen).is_err(), "not misread either");
+    }
 
     #[test]
     fn a_missing_mark_tells_only_while_it_could_still_be_there() {

@@ -6,6 +6,7 @@ use crate::State;
 use crate::backend::{Result, Ttl};
 use crate::store;
 
+use super::lifetime::Span;
 use super::record::{Live, Successor};
 use super::sign_in::ATTEMPTS_MAX;
 use super::{Attributes, Edit, Found, Happening, Session, SessionError, SessionId, Sessions};
@@ -39,7 +40,7 @@ impl<T: State> Sessions<T> {
         rotation: Rotation,
     ) -> std::result::Result<Session<T>, SessionError> {
         let edit = Edit::new();
-        self.store.one_call(self.rotate_with(id, rotation, &edit)).await
+        self.store.one_call(self.rotate_with(id, rotation, &edit, None)).await
     }
 
     /// As [`rotate`](Sessions::rotate), with an edit in the same step: both or neither.
@@ -48,6 +49,7 @@ impl<T: State> Sessions<T> {
         id: &SessionId,
         rotation: Rotation,
         edit: &Edit,
+        span: Option<Span>,
     ) -> std::result::Result<Session<T>, SessionError> {
         let mut turn = None;
         for _attempt in 0..ATTEMPTS_MAX {
@@ -61,7 +63,8 @@ impl<T: State> Sessions<T> {
             let (new, state) = (place.id.next()?, place.opened.value::<T>()?);
             let mut live = Live { named_us: 0, ..place.opened.head.clone() };
             edit.apply(&mut live.attributes)?;
-            let birth = self.birth(&new, &live, &state, place.opened.carried)?;
+            let (carried, left) = self.go_on_for(&mut live, &place.opened, span);
+            let birth = self.birth(&new, &live, &state, carried)?;
             let (born, mut writes) = (birth.key().clone(), vec![birth]);
             if let Some(roster) = &mut place.roster {
                 roster.rename(&place.id, &new, self.store.transacts());
@@ -76,7 +79,7 @@ impl<T: State> Sessions<T> {
                 let over = place.roster.as_ref().map_or(&[][..], |roster| &roster.over);
                 self.tell_of(Happening::Expired, over, place.owner());
                 self.tell(Happening::Rotated, Some(&new), place.owner());
-                return Ok(self.newborn(new, live, state, version, place.opened.limit_left));
+                return Ok(self.newborn(new, live, state, version, left));
             }
             if turn.is_none() {
                 turn = Some(self.store.turn(&place.key).await?);

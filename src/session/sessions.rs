@@ -11,8 +11,9 @@ use crate::{State, Store};
 
 use super::event::Listener;
 use super::journal::{OnUnsaved, Replayer, Waiting};
+use super::lifetime::Span;
 use super::lookup::Current;
-use super::record::{Live, Marks, Owner, SessionHead};
+use super::record::{Live, Marks, Own, Owner, SessionHead};
 use super::{
     AtLimit, Attributes, Found, Happening, Session, SessionEvent, SessionId, SessionsBuilder,
 };
@@ -84,7 +85,8 @@ impl<T: State> Sessions<T> {
     /// [`size_max`](SessionsBuilder::size_max). Nothing is created then, unless the error is
     /// ambiguous, and in that case nobody holds the id.
     pub async fn create(&self, state: T) -> Result<Session<T>> {
-        self.create_as(SessionId::generate(None)?, state, Attributes::default()).await
+        let (id, span) = (SessionId::generate(None)?, self.whole_span());
+        self.create_as(id, state, Attributes::default(), span).await
     }
 
     /// As [`create`](Sessions::create), under an id that nobody has yet.
@@ -93,13 +95,14 @@ impl<T: State> Sessions<T> {
         id: SessionId,
         state: T,
         attributes: Attributes,
+        span: Span,
     ) -> Result<Session<T>> {
-        let live = Live { attributes, ..Live::new(None) };
-        let birth = self.birth(&id, &live, &state, self.new_life())?;
+        let live = Live { attributes, own: span.own, ..Live::new(None) };
+        let birth = self.birth(&id, &live, &state, new_life(span))?;
         match self.store.write(&birth).await? {
             Written::Applied { version: Some(version) } => {
                 self.tell(Happening::Created, Some(&id), None);
-                Ok(self.newborn(id, live, state, version, None))
+                Ok(self.newborn(id, live, state, version, span.absolute.as_duration()))
             }
             _ => Err(collision()),
         }
@@ -158,12 +161,13 @@ impl<T: State> Sessions<T> {
     pub(super) async fn touch_if_due(&self, key: &Key, opened: &Opened<Live>) -> bool {
         let left = opened.left.unwrap_or(Duration::MAX);
         let at_limit = opened.limit_left.is_some_and(|limit_left| left >= limit_left);
-        if left >= self.idle || at_limit {
+        if left >= self.idle_of(&opened.head) || at_limit {
             return false;
         }
+        let Ok(kept) = self.kept_of(&opened.head) else { return false };
         // Conditional, so that it cannot prolong what was changed, and a lost race is as good: the
         // winner set the deadline anew.
-        let touch = Write::touch(key.clone(), Some(self.kept));
+        let touch = Write::touch(key.clone(), Some(kept));
         let touch = touch.only_if(Condition::VersionIs(opened.version));
         self.store.write(&touch).await.is_ok_and(|written| written.is_applied())
     }
@@ -173,7 +177,8 @@ impl<T: State> Sessions<T> {
         let named_for = opened.now_us.saturating_sub(opened.named_us());
         Session {
             idle_left: self.idle_left(&opened, touched),
-            absolute_left: opened.limit_left.unwrap_or(self.absolute.as_duration()),
+            absolute_left: self.absolute_left(&opened),
+            until_closed: opened.head.own.until_closed,
             renewal_due: Duration::from_micros(named_for) >= self.renewal,
             id,
             version: opened.version,
@@ -185,8 +190,13 @@ impl<T: State> Sessions<T> {
     }
 
     pub(super) fn idle_left(&self, opened: &Opened<Live>, touched: bool) -> Duration {
-        let left = if touched { self.idle } else { opened.left.unwrap_or(self.idle) };
-        left.min(self.idle).min(opened.limit_left.unwrap_or(Duration::MAX))
+        let idle = self.idle_of(&opened.head);
+        let left = if touched { idle } else { opened.left.unwrap_or(idle) };
+        left.min(idle).min(opened.limit_left.unwrap_or(Duration::MAX))
+    }
+
+    pub(super) fn absolute_left(&self, opened: &Opened<Live>) -> Duration {
+        opened.limit_left.unwrap_or(self.absolute.as_duration())
     }
 
     /// The write that creates a session, and only creates it.
@@ -203,7 +213,8 @@ impl<T: State> Sessions<T> {
 
     /// The write that stores a session.
     pub(super) fn put(&self, key: &Key, live: Live, state: &T, carried: Carried) -> Result<Write> {
-        let put = self.store.compose(key, &SessionHead::Live(live), Some(state), carried)?;
+        let kept = self.kept_of(&live)?;
+        let put = self.store.compose(key, &SessionHead::of(live), Some(state), carried)?;
         let size = match &put {
             Write::Put { value, .. } => value.len(),
             _ => 0,
@@ -216,7 +227,7 @@ impl<T: State> Sessions<T> {
             );
             return Err(Error::new(ErrorKind::TooLarge, detail));
         }
-        Ok(put.expiring(self.kept))
+        Ok(put.expiring(kept))
     }
 
     /// A session as it is right after the write that gave it its id.
@@ -226,24 +237,20 @@ impl<T: State> Sessions<T> {
         live: Live,
         state: T,
         version: Version,
-        limit_left: Option<Duration>,
+        absolute_left: Duration,
     ) -> Session<T> {
-        let absolute_left = limit_left.unwrap_or(self.absolute.as_duration());
         Session {
             id,
             version,
+            idle_left: self.idle_of(&live).min(absolute_left),
+            until_closed: live.own.until_closed,
             principal: live.owner.map(|owner| owner.name),
             attributes: live.attributes,
-            idle_left: self.idle.min(absolute_left),
             absolute_left,
             renewal_due: false,
             freshness: Freshness::Fresh,
             state,
         }
-    }
-
-    pub(super) fn new_life(&self) -> Carried {
-        Carried::limited(Limit::from_now(self.absolute))
     }
 
     pub(super) fn tell(&self, what: Happening, id: Option<&SessionId>, principal: Option<&str>) {
@@ -282,8 +289,19 @@ impl<T: State> Sessions<T> {
 impl Live {
     /// Nothing in it yet.
     pub(super) fn new(owner: Option<Owner>) -> Self {
-        Self { owner, attributes: Attributes::default(), named_us: 0, marks: Marks::default() }
+        Self {
+            owner,
+            attributes: Attributes::default(),
+            named_us: 0,
+            marks: Marks::default(),
+            own: Own::default(),
+        }
     }
+}
+
+/// Begins with the write that carries it.
+pub(super) fn new_life(span: Span) -> Carried {
+    Carried::limited(Limit::from_now(span.absolute))
 }
 
 impl Opened<Live> {

@@ -1,12 +1,14 @@
 //! Sessions of a principal: how they come to be.
 
-use crate::backend::{Condition, Key, Version, Write};
+use crate::backend::{Condition, Key, Ttl, Version, Write};
 use crate::store::{self, Carried};
 use crate::{Principal, State};
 
+use super::lifetime::Span;
 use super::lookup::Verdict;
 use super::record::{Live, SessionHead, Successor};
 use super::roster::Roster;
+use super::sessions::new_life;
 use super::user::DeviceRecord;
 use super::{Attributes, Edit, Happening, Rotation, Session, SessionError, SessionId, Sessions};
 
@@ -29,7 +31,8 @@ impl<T: State> Sessions<T> {
         label: &str,
         state: T,
     ) -> Result<Session<T>, SessionError> {
-        let call = self.sign_in_with(principal, label, state, Attributes::default());
+        let span = self.whole_span();
+        let call = self.sign_in_with(principal, label, state, Attributes::default(), span);
         self.store.one_call(call).await
     }
 
@@ -40,20 +43,23 @@ impl<T: State> Sessions<T> {
         label: &str,
         state: T,
         attributes: Attributes,
+        span: Span,
     ) -> Result<Session<T>, SessionError> {
         let id = SessionId::generate(Some(principal))?;
         let mut turn = None;
         for _attempt in 0..ATTEMPTS_MAX {
             let (mut roster, _) = self.roster(&principal.group(), &[]).await?;
             let owner = Some(roster.owner(principal.name()));
-            let live = Live { attributes: attributes.clone(), ..Live::new(owner) };
-            let birth = self.birth(&id, &live, &state, self.new_life())?;
+            let attributes = attributes.clone();
+            let live = Live { attributes, own: span.own, ..Live::new(owner) };
+            let birth = self.birth(&id, &live, &state, new_life(span))?;
             let born = birth.key().clone();
-            let (writes, evicted) = self.enter(&mut roster, &id, label, birth).await?;
+            let device = DeviceRecord::new(&id, label, span.absolute)?;
+            let (writes, evicted) = self.enter(&mut roster, &id, device, birth).await?;
             if let Some(version) = self.store.bear(&born, writes).await? {
                 self.tell_entered(&roster, &evicted, principal.name());
                 self.tell(Happening::Created, Some(&id), Some(principal.name()));
-                return Ok(self.newborn(id, live, state, version, None));
+                return Ok(self.newborn(id, live, state, version, span.absolute.as_duration()));
             }
             if turn.is_none() {
                 turn = Some(self.store.turn(&roster.list_key).await?);
@@ -81,19 +87,21 @@ impl<T: State> Sessions<T> {
         label: &str,
     ) -> Result<Session<T>, SessionError> {
         let edit = Edit::new();
-        self.store.one_call(self.elevate_with(id, principal, label, &edit)).await
+        self.store.one_call(self.elevate_with(id, principal, label, &edit, None)).await
     }
 
-    /// As [`elevate`](Sessions::elevate), with an edit in the same step: both or neither.
+    /// As [`elevate`](Sessions::elevate), with an edit in the same step: both or neither. A span
+    /// takes the place of the one before.
     pub(super) async fn elevate_with(
         &self,
         id: &SessionId,
         principal: &Principal,
         label: &str,
         edit: &Edit,
+        span: Option<Span>,
     ) -> Result<Session<T>, SessionError> {
         if id.is_signed_in() {
-            return self.step_up(id, principal, edit).await;
+            return self.step_up(id, principal, edit, span).await;
         }
         let (mut old, id) = (id.clone(), SessionId::generate(Some(principal))?);
         let mut turn = None;
@@ -115,14 +123,16 @@ impl<T: State> Sessions<T> {
             let owner = Some(roster.owner(principal.name()));
             let mut live = Live { owner, named_us: 0, ..opened.head.clone() };
             edit.apply(&mut live.attributes)?;
-            let birth = self.birth(&id, &live, &state, opened.carried)?;
+            let (carried, left) = self.go_on_for(&mut live, &opened, span);
+            let birth = self.birth(&id, &live, &state, carried)?;
             let born = birth.key().clone();
-            let (mut writes, evicted) = self.enter(&mut roster, &id, label, birth).await?;
+            let device = DeviceRecord::new(&id, label, Ttl::new(left)?)?;
+            let (mut writes, evicted) = self.enter(&mut roster, &id, device, birth).await?;
             writes.push(self.bury(&old_key, opened.version, None)?);
             if let Some(version) = self.store.bear(&born, writes).await? {
                 self.tell_entered(&roster, &evicted, principal.name());
                 self.tell(Happening::Rotated, Some(&id), Some(principal.name()));
-                return Ok(self.newborn(id, live, state, version, opened.limit_left));
+                return Ok(self.newborn(id, live, state, version, left));
             }
             if turn.is_none() {
                 turn = Some(self.store.turn(&roster.list_key).await?);
@@ -136,11 +146,12 @@ impl<T: State> Sessions<T> {
         id: &SessionId,
         principal: &Principal,
         edit: &Edit,
+        span: Option<Span>,
     ) -> Result<Session<T>, SessionError> {
         if id.group() != principal.group() {
             return Err(SessionError::SomebodyElse);
         }
-        self.rotate_with(id, Rotation::PrivilegeChange, edit).await
+        self.rotate_with(id, Rotation::PrivilegeChange, edit, span).await
     }
 
     /// Puts a new session on a principal's list, and makes room for it: the writes, with the birth
@@ -152,14 +163,14 @@ impl<T: State> Sessions<T> {
         &self,
         roster: &mut Roster,
         id: &SessionId,
-        label: &str,
+        device: DeviceRecord,
         birth: Write,
     ) -> Result<(Vec<Write>, Vec<DeviceRecord>), SessionError> {
         let (evicted, records): (Vec<_>, Vec<_>) =
             self.make_room(roster).await?.into_iter().unzip();
         // It is there if an elevation was begun before, and overtaken at its last write.
         roster.list.devices.retain(|device| !device.is(id));
-        roster.list.devices.push(DeviceRecord::new(id, label, self.absolute)?);
+        roster.list.devices.push(device);
         let mut writes = vec![self.user_write(roster)?, birth];
         let digests = evicted.iter().flat_map(|device: &DeviceRecord| &device.digests);
         for (digest, record) in digests.zip(records.iter().flatten()) {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::backend::{Result, Version};
+use crate::backend::{Result, Ttl, Version};
 use crate::{State, schema};
 
 use super::envelope::Limit;
@@ -125,5 +125,10 @@ impl Carried {
     /// For a new record whose life is limited.
     pub(crate) fn limited(limit: Limit) -> Self {
         Self { limit: Some(limit), schema: 0 }
+    }
+
+    /// The same, with a life that begins with the write that carries it.
+    pub(crate) fn limited_anew(self, life: Ttl) -> Self {
+        Self { limit: Some(Limit::from_now(life)), ..self }
     }
 }

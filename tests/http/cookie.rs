@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use steadfast::backend::{Clock as _, ErrorKind, SystemClock};
 use steadfast::http::{SameSite, SessionCookie};
+use steadfast::session::{Lifetime, Mode, Outcome, Session, SessionHandle};
 use steadfast::{Principal, Sessions};
 
 use crate::{Visit, store};
@@ -44,6 +45,51 @@ async fn a_lifetime_is_capped_at_400_days_and_rounded_up() {
     assert!(handed.contains("; Max-Age=34560000;"), "{handed}");
     let handed = handed_over(&SessionCookie::new(), HOUR + Duration::from_millis(1)).await;
     assert!(handed.contains("; Max-Age=3601;"), "{handed}");
+}
+
+/// "Remember me", or not.
+#[tokio::test]
+async fn whether_a_cookie_outlives_the_browser_is_chosen_for_each_session() {
+    let (_faulty, store, _clock) = store();
+    let sessions = Sessions::<Visit>::builder(&store).absolute(HOUR * 24).build().unwrap();
+    let cookie = SessionCookie::new();
+    let handed = |session: &Session<Visit>| {
+        let handed = cookie.hand_over(session).unwrap();
+        handed.to_str().unwrap().replace(&session.id.expose(), "ID")
+    };
+    let forgotten = Lifetime::new().absolute(HOUR).until_closed();
+    for (lifetime, expected) in [
+        (Lifetime::new().idle(HOUR * 9), "__Host-sid=ID; Max-Age=86400; Path=/; "),
+        (Lifetime::new().absolute(HOUR), "__Host-sid=ID; Max-Age=3600; Path=/; "),
+        (forgotten, "__Host-sid=ID; Path=/; "),
+    ] {
+        let alice = Principal::new("alice").unwrap();
+        let request = SessionHandle::new(&sessions, None, Mode::Normal);
+        request.start(Visit(0)).await.unwrap();
+        request.sign_in_for(&alice, "laptop", Visit(0), lifetime).await.unwrap();
+        let Outcome::HandOver(session) = request.commit().await.unwrap() else { panic!() };
+        assert!(handed(&session).starts_with(expected), "{}", handed(&session));
+        let request = SessionHandle::new(&sessions, Some(session.id.clone()), Mode::Normal);
+        request.rotate().await.unwrap();
+        let Outcome::HandOver(session) = request.commit().await.unwrap() else { panic!() };
+        let pair = handed(&session);
+        assert_eq!(pair.contains("Max-Age"), expected.contains("Max-Age"), "{pair}");
+    }
+    // An anonymous session that is signed in, and one that only begins.
+    let id = sessions.create(Visit(0)).await.unwrap().id;
+    let request = SessionHandle::new(&sessions, Some(id), Mode::Normal);
+    let bob = Principal::new("bob").unwrap();
+    request.sign_in_for(&bob, "laptop", Visit(0), forgotten).await.unwrap();
+    let Outcome::HandOver(session) = request.commit().await.unwrap() else { panic!() };
+    assert_eq!((session.absolute_left, session.until_closed), (HOUR, true));
+    let request = SessionHandle::new(&sessions, None, Mode::Normal);
+    request.start_for(Visit(0), forgotten).await.unwrap();
+    assert!(request.get().await.unwrap().unwrap().until_closed);
+    let Outcome::HandOver(session) = request.commit().await.unwrap() else { panic!() };
+    assert_eq!((session.absolute_left, session.until_closed), (HOUR, true));
+    let refused = SessionHandle::new(&sessions, None, Mode::Normal);
+    let long = Lifetime::new().absolute(HOUR * 25);
+    assert!(refused.sign_in_for(&bob, "laptop", Visit(0), long).await.is_err());
 }
 
 #[tokio::test]

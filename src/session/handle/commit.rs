@@ -73,15 +73,19 @@ impl<T: State + Clone> SessionHandle<T> {
         changes: Changes<T>,
     ) -> Result<Option<Session<T>>, SessionError> {
         let sessions = &self.0.sessions;
-        let Changes { edit, rotate, sign_in, ends } = changes;
+        let Changes { edit, rotate, lifetime, sign_in, ends } = changes;
         match (phase, sign_in) {
             (Phase::New(session), None) => {
                 let Session { id, state, attributes, .. } = Session::clone(session);
-                Ok(Some(sessions.create_as(id, state, attributes).await?))
+                let span = sessions.span(lifetime)?;
+                Ok(Some(sessions.create_as(id, state, attributes, span).await?))
             }
-            (Phase::New(session), Some(SignIn { principal, label, .. })) => {
+            (Phase::New(session), Some(sign_in)) => {
+                let SignIn { principal, label, lifetime: chosen, .. } = sign_in;
                 let Session { state, attributes, .. } = Session::clone(session);
-                let new = sessions.sign_in_with(&principal, &label, state, attributes).await?;
+                let span = sessions.span(chosen.unwrap_or(lifetime))?;
+                let new = sessions.sign_in_with(&principal, &label, state, attributes, span);
+                let new = new.await?;
                 self.take_over(ends, &new.id).await?;
                 Ok(Some(new))
             }
@@ -123,13 +127,15 @@ impl<T: State + Clone> SessionHandle<T> {
         sign_in: SignIn<T>,
         edit: &Edit,
     ) -> Result<Session<T>, SessionError> {
-        let SignIn { principal, label, state } = sign_in;
-        match self.0.sessions.elevate_with(id, &principal, &label, edit).await {
+        let SignIn { principal, label, state, lifetime } = sign_in;
+        let span = lifetime.map(|lifetime| self.0.sessions.span(lifetime)).transpose()?;
+        match self.0.sessions.elevate_with(id, &principal, &label, edit, span).await {
             // It ended, or another request signed in with it: what is left is what this one has.
             Err(SessionError::Gone(_)) => {
                 let mut attributes = Attributes::default();
                 edit.apply(&mut attributes)?;
-                self.0.sessions.sign_in_with(&principal, &label, state, attributes).await
+                let span = span.unwrap_or_else(|| self.0.sessions.whole_span());
+                self.0.sessions.sign_in_with(&principal, &label, state, attributes, span).await
             }
             elevated => elevated,
         }
@@ -143,7 +149,7 @@ impl<T: State + Clone> SessionHandle<T> {
         edit: &Edit,
     ) -> Result<Option<Session<T>>, SessionError> {
         let rotation = if asked { Rotation::PrivilegeChange } else { Rotation::Renewal };
-        match self.0.sessions.rotate_with(id, rotation, edit).await {
+        match self.0.sessions.rotate_with(id, rotation, edit, None).await {
             // The old id is as good as it was, and the next request tries again.
             Err(_) if !asked && edit.is_empty() => Ok(None),
             renamed => renamed.map(Some),

@@ -172,13 +172,14 @@ impl<T: State> Sessions<T> {
             Verdict::Moved(_) => return Ok(Course::Lost(WhyUnsaved::Ended(Ended::RotatedOut))),
             Verdict::Ended(ended) => return Ok(Course::Lost(WhyUnsaved::Ended(ended))),
         };
+        let kept = self.kept_of(&now.head)?.as_duration();
         let (ours, theirs) = (ours.head.marks, now.head.marks);
         Ok(if theirs.has(ours.newest()) {
             Course::Done
-        } else if queued.age >= journal.age_max().min(self.kept.as_duration()) {
+        } else if queued.age >= journal.age_max().min(kept) {
             Course::Lost(WhyUnsaved::TooOld)
         } else if queued.stored.goes_on_from(&now) {
-            let left = self.kept.as_duration().saturating_sub(queued.age);
+            let left = kept.saturating_sub(queued.age);
             // It may have been used elsewhere since.
             let left = left.max(now.left.unwrap_or_default());
             Course::Write { on: now.version, left, guard: looked.guard }
@@ -192,10 +193,7 @@ impl<T: State> Sessions<T> {
         let entry = Entry { value: queued.stored.value.clone(), ..queued.entry.clone() };
         let Some(opened) = self.store.open::<SessionHead>(key, &entry)? else { return Ok(None) };
         let (head, rest) = opened.take();
-        Ok(match head {
-            SessionHead::Live(live) => Some(rest.with(live)),
-            SessionHead::Moved(_) => None,
-        })
+        Ok(head.live().ok().map(|live| rest.with(live)))
     }
 
     async fn settled(&self, journal: &Waiting, key: &Key, queued: &Queued) -> Result<()> {

@@ -44,7 +44,7 @@ async fn behind(world: &World, others: u32) -> Result<Vec<u32>, SessionError> {
     let (slow, quick) = (sessions(&faulty.store()), world.sessions());
     let id = slow.create(Basket::default()).await.unwrap().id;
     faulty.fail_after(1, Fault::ReplyLost);
-    let mut update = std::pin::pin!(slow.update(&id, |basket| basket.items.push(1)));
+    let mut update = Box::pin(slow.update(&id, |basket| basket.items.push(1)));
     while quick.load(&id).await.unwrap().unwrap().state.items.is_empty() {
         // One step at a time, so that it stops between the write and the loss of its reply.
         std::future::poll_fn(|context| {
