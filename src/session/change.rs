@@ -4,7 +4,7 @@ use crate::State;
 use crate::backend::{Entry, Error, Key, Write};
 use crate::store::{Fate, Opened};
 
-use super::lookup::{Current, Verdict};
+use super::lookup::{Basis, Current, Verdict};
 use super::record::Live;
 use super::{Attributes, Changed, Edit, Ended, SessionError, SessionId, Sessions};
 
@@ -93,7 +93,7 @@ impl<T: State> Sessions<T> {
                 Some(current) => current,
                 None => self.current(id).await?.map_err(SessionError::Gone)?,
             };
-            match self.revise_here(current, mark, &mut change).await {
+            match self.revise_here(current.into(), mark, &mut change).await {
                 Err(Stop::Moved) => {}
                 Err(Stop::Error(error)) => return Err(error),
                 Ok(changed) => return Ok(changed),
@@ -102,13 +102,13 @@ impl<T: State> Sessions<T> {
         Err(SessionError::Gone(Ended::RotatedOut))
     }
 
-    async fn revise_here<R>(
+    pub(super) async fn revise_here<R>(
         &self,
-        current: Current,
+        basis: Basis,
         mark: u64,
         change: &mut impl FnMut(&mut T, &mut Attributes) -> std::result::Result<R, SessionError>,
     ) -> std::result::Result<Changed<R>, Stop> {
-        let Current { key, entry, opened, guard, .. } = current;
+        let Basis { key, entry, opened, guard } = basis;
         let before = entry.version;
         let generation = opened.head.owner.as_ref().map(|owner| owner.generation);
         let plan = |entry: Option<&Entry>| match self.judge(&key, entry, generation)? {

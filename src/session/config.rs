@@ -152,8 +152,9 @@ impl<T: State> SessionsBuilder<T> {
         self
     }
 
-    /// Takes the changes that waited and are not saved, to merge them or to tell their user. Called
-    /// once for each session, seldom twice; it should hand over and return, and not panic.
+    /// Takes the changes that waited and are not saved, to
+    /// [merge](Sessions::merge_unsaved) them or to tell their user. Called once for each session,
+    /// seldom twice; it should hand over and return, and not panic.
     #[must_use]
     pub fn on_unsaved(mut self, tell: impl Fn(&Unsaved<T>) + Send + Sync + 'static) -> Self {
         self.on_unsaved = Some(Arc::new(tell));

@@ -30,6 +30,21 @@ pub(super) struct Current {
     pub(super) queued: Option<Queued>,
 }
 
+/// What a change of a session is made on. It needs no id.
+pub(super) struct Basis {
+    pub(super) key: Key,
+    pub(super) entry: Entry,
+    pub(super) opened: Opened<Live>,
+    pub(super) guard: Option<Write>,
+}
+
+impl From<Current> for Basis {
+    fn from(current: Current) -> Self {
+        let Current { key, entry, opened, guard, .. } = current;
+        Self { key, entry, opened, guard }
+    }
+}
+
 /// What is under an id, before any rotation is followed.
 pub(super) struct Looked {
     key: Key,
@@ -40,7 +55,21 @@ pub(super) struct Looked {
     queued: Option<Queued>,
 }
 
+impl Looked {
+    /// The session, if it still has this id.
+    pub(super) fn live(self) -> std::result::Result<Basis, Ended> {
+        let Self { key, entry, verdict, guard, .. } = self;
+        match (entry, verdict) {
+            (Some(entry), Verdict::Live(opened)) => Ok(Basis { key, entry, opened, guard }),
+            (_, Verdict::Moved(_)) => Err(Ended::RotatedOut),
+            (_, Verdict::Ended(ended)) => Err(ended),
+            (None, Verdict::Live(_)) => Err(Ended::Missing),
+        }
+    }
+}
+
 /// What stands under a session's key.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is taken apart")]
 pub(super) enum Verdict {
     Live(Opened<Live>),
     Moved(Successor),

@@ -242,6 +242,42 @@ async fn whoever_uses_the_session_finds_what_waited() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_saved_can_be_merged_without_the_sessions_id() {
+    let world = World::new().await;
+    let id = world.seen("alice").await;
+    world.link.cut();
+    assert!(add(&world.here, &id, 1).await.is_queued());
+    world.there.update(&id, |basket| basket.items.push(9)).await.unwrap();
+    world.link.heal();
+    let report = world.report().await;
+    let merge = |now: &mut Basket, ours: &Basket| {
+        let new = ours.items.iter().filter(|item| !now.items.contains(item));
+        let new: Vec<_> = new.copied().collect();
+        now.items.extend(new);
+        now.items.clone()
+    };
+    let changed = world.here.merge_unsaved(&report, merge).await.unwrap();
+    assert_eq!(changed.output, [0, 9, 1]);
+    let session = world.there.load(&id).await.unwrap().unwrap();
+    assert_eq!((session.state.items, session.version), (vec![0, 9, 1], changed.version));
+    // A second time it comes out as it was.
+    let again = world.here.merge_unsaved(&report, merge).await.unwrap();
+    assert_eq!(again.version, changed.version);
+    // What the owner has to act by shows nothing of the id.
+    assert!(!format!("{report:?}").contains(&id.expose()[..12]));
+
+    let renewal = steadfast::session::Rotation::PrivilegeChange;
+    let new = world.there.rotate(&id, renewal).await.unwrap().id;
+    let gone = world.here.merge_unsaved(&report, merge).await.unwrap_err();
+    assert!(matches!(gone, SessionError::Gone(Ended::RotatedOut)), "{gone}");
+    world.there.destroy(&new).await.unwrap();
+    world.there.destroy_all(&alice()).await.unwrap();
+    assert!(world.here.merge_unsaved(&report, merge).await.is_err());
+    assert!(world.there.load(&new).await.unwrap().is_none(), "nothing comes back");
+    assert!(world.reports.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_others_changed_meanwhile_stands_and_ours_is_reported() {
     let world = World::new().await;
     let id = world.seen("alice").await;

@@ -5,9 +5,11 @@
 //! written if it still has that version, or one that an earlier change of this kind left: who wrote
 //! last stands in the record, so no clock decides. If somebody else changed or ended the session
 //! meanwhile, theirs stands, and
-//! [`SessionsBuilder::on_unsaved`](super::SessionsBuilder::on_unsaved) gets ours.
+//! [`SessionsBuilder::on_unsaved`](super::SessionsBuilder::on_unsaved) gets ours, to merge by
+//! [`Sessions::merge_unsaved`](super::Sessions::merge_unsaved).
 
 mod config;
+mod merge;
 mod queue;
 mod replay;
 mod waiting;

@@ -20,7 +20,8 @@ const ATTEMPTS_MAX: usize = 16;
 /// About how long after an attempt in vain the next one is made.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Changes that were queued and are not saved. `Debug` does not show them.
+/// Changes that were queued and are not saved: [`Sessions::merge_unsaved`] makes what is left of
+/// them. `Debug` does not show them.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Unsaved<T> {
@@ -33,6 +34,8 @@ pub struct Unsaved<T> {
     pub why: WhyUnsaved,
     /// The state as it would have been; `None` if the session is past its absolute end.
     pub state: Option<T>,
+    /// Of the session. The journal has a hash of the id, never the id.
+    pub(super) key: Key,
 }
 
 /// Why changes that were queued are not saved.
@@ -222,7 +225,7 @@ impl<T: State> Sessions<T> {
         tracing::warn!(session, ?why, "changes that waited in the journal are not saved");
         if let Some(tell) = &self.on_unsaved {
             let principal = opened.and_then(|opened| opened.head.owner).map(|owner| owner.name);
-            tell(&Unsaved { session, principal, why, state });
+            tell(&Unsaved { session, principal, why, state, key: key.clone() });
         }
         journal.meters.replay(match why {
             WhyUnsaved::Changed => Replay::Conflict,
