@@ -3,17 +3,19 @@
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use poem::{Endpoint, EndpointExt, IntoEndpoint, Route, get, post};
+use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route, get, post};
 use serde::{Deserialize, Serialize};
-use steadfast::http::{BearerAuth, BodyLimit, Idempotent, LiveSession, Problem, StoredResponse};
+use steadfast::http::{
+    BearerAuth, BodyLimit, Idempotent, LiveSession, Problem, SameOrigin, StoredResponse,
+};
 use steadfast::idempotency::OnLapse;
 use steadfast::store::Reads;
 use steadfast::token::Key;
 use steadfast::{Idempotency, Sessions, State, Store, Tokens};
 
 use crate::config::Config;
+use crate::routes;
 use crate::shop::Shop;
-use crate::{routes, telemetry};
 
 /// What the demo keeps in a session besides its owner: nothing. Cart and orders belong to the
 /// customer, whatever device they are seen from.
@@ -34,8 +36,9 @@ pub(crate) fn reads() -> Reads {
 
 const BODY_LEN_MAX: usize = 64 * 1024;
 
-/// What runs once a key. The checkout commits with its answer where the store can do that, an order
-/// is known by its id, and what is added to a cart by its execution: all may run again.
+/// What runs once a key. A change of an account commits with its answer where the store can do
+/// that; elsewhere an order is known by its id, and what is added to a cart by its execution: all
+/// may run again.
 pub(crate) fn idempotency(store: &Store, config: &Config) -> steadfast::Result<Once> {
     Idempotency::builder(store)
         .lease(config.idempotency_lease)
@@ -62,7 +65,7 @@ pub(crate) fn build(
     config: &Config,
     jwt_secret: &[u8],
     recorder: Option<PrometheusHandle>,
-) -> Result<impl Endpoint + use<>, String> {
+) -> Result<impl Endpoint<Output = Response> + use<>, String> {
     let parts = Parts::new(sessions, idempotency, config, jwt_secret);
     let parts = parts.map_err(|error| error.to_string())?;
     let route = Route::new()
@@ -84,16 +87,16 @@ pub(crate) fn build(
     };
     Ok(route
         .data(store.clone())
-        .data(Shop(store.clone()))
+        .data(Shop::new(store.clone()))
         .data(parts.sessions)
         .data(parts.tokens)
         .with(BodyLimit(BODY_LEN_MAX))
-        .catch_all_error(async |error| Problem::from_poem(error))
-        .with(telemetry::Access))
+        .catch_all_error(async |error| Problem::from_poem(error)))
 }
 
 struct Parts {
     tokens: Tokens,
+    auth: BearerAuth,
     sessions: Sessions<Visit>,
     idempotent: Idempotent,
 }
@@ -108,19 +111,17 @@ impl Parts {
         // No other service has the demo's tokens, so there is nobody to tell it from.
         let tokens = Tokens::builder(&config.token_issuer, Key::hs256(jwt_secret)?)
             .any_audience()
-            .leeway(Duration::ZERO)
             .life_max(config.session_absolute + routes::CLOCKS_APART_MAX)
             .build()?;
+        // The page and scripts bring the token; a browser's session cookie does as well.
+        let auth = BearerAuth::new(tokens.clone()).or_cookie(routes::COOKIE, SameOrigin::new());
         let (sessions, idempotent) = (sessions.clone(), Idempotent::new(idempotency.clone()));
-        Ok(Self { tokens, sessions, idempotent })
+        Ok(Self { tokens, auth, sessions, idempotent })
     }
 
     /// For whoever has a live session.
     fn live<E: IntoEndpoint>(&self, endpoint: E) -> impl Endpoint + use<E> {
-        endpoint
-            .into_endpoint()
-            .with(LiveSession(self.sessions.clone()))
-            .with(BearerAuth::new(self.tokens.clone()))
+        endpoint.into_endpoint().with(LiveSession(self.sessions.clone())).with(self.auth.clone())
     }
 
     /// For whoever has a live session, once a key.
@@ -129,7 +130,7 @@ impl Parts {
             .into_endpoint()
             .with(self.idempotent.clone())
             .with(LiveSession(self.sessions.clone()))
-            .with(BearerAuth::new(self.tokens.clone()))
+            .with(self.auth.clone())
     }
 
     /// Once a key, and the retry gets its answer although the session is gone by then: for what
@@ -142,6 +143,6 @@ impl Parts {
             .into_endpoint()
             .with(LiveSession(self.sessions.clone()))
             .with(self.idempotent.clone().per_session())
-            .with(BearerAuth::new(self.tokens.clone()))
+            .with(self.auth.clone())
     }
 }

@@ -6,22 +6,22 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use poem::http::{HeaderMap, StatusCode, header};
 use poem::web::{Data, Html, Query};
-use poem::{IntoResponse, Response, Result, handler};
+use poem::{FromRequest, IntoResponse, Request, RequestBody, Response, Result, handler};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use steadfast::http::{
-    Execution, HealthReport, JsonBody, Problem, Responded, SessionCookie, mark_stale,
+    EntityTag, Execution, HealthReport, JsonBody, Outcome, Problem, SessionCookie, mark_stale,
 };
 use steadfast::session::Session;
 use steadfast::token::Claims;
-use steadfast::{Error, ErrorKind, Principal, Sessions, Store, Tokens};
+use steadfast::{Principal, Sessions, Store, Tokens};
 
 use crate::app::Visit;
-use crate::shop::{Item, Shop};
+use crate::shop::{Account, Effect, Item, Shop};
 
 /// The demo speaks plain HTTP on localhost.
-const COOKIE: SessionCookie = SessionCookie::insecure_dev();
+pub(crate) const COOKIE: SessionCookie = SessionCookie::insecure_dev();
 
 #[handler]
 pub(crate) fn show_page() -> impl IntoResponse {
@@ -117,15 +117,9 @@ pub(crate) async fn show_cart(
     Data(principal): Data<&Principal>,
     Data(shop): Data<&Shop>,
 ) -> Result<Response> {
-    let (account, version, age) = shop.account(principal).await.map_err(Problem::from)?;
-    let etag = format!("\"{version}\"");
-    let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|tags| tags.to_str().ok());
-    let mut known = known.flat_map(|tags| tags.split(',')).map(str::trim);
-    if known.any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag) {
-        let unchanged = Response::builder().status(StatusCode::NOT_MODIFIED);
-        return Ok(mark_stale(unchanged.header(header::ETAG, etag).finish(), age));
-    }
-    Ok(mark_stale(cart_answer(StatusCode::OK, &account.cart, version), age))
+    let (account, age) = shop.account(principal).await.map_err(Problem::from)?;
+    let cart = cart_answer(StatusCode::OK, &account);
+    Ok(mark_stale(EntityTag::of_version(account.version).answer(headers, cart), age))
 }
 
 #[derive(Deserialize)]
@@ -148,9 +142,11 @@ pub(crate) async fn add_item(
         return Err(bad_request(&format!("qty is {}; allowed is 1 to {QTY_MAX}", new.qty)));
     }
     let item = Item { sku: new.sku, qty: new.qty };
-    let added = shop.add(principal, &item, execution.effect_id()).await;
-    let (cart, version) = added.map_err(Problem::from)?;
-    Ok(cart_answer(StatusCode::CREATED, &cart, version))
+    let add = |account: &mut Account, effect: &Effect<'_>| {
+        account.add(&item, effect);
+        cart_answer(StatusCode::CREATED, account)
+    };
+    Ok(shop.change(principal, execution, false, add).await?)
 }
 
 #[derive(Deserialize)]
@@ -163,6 +159,8 @@ const DELAY_MS_MAX: u64 = 10_000;
 #[handler]
 pub(crate) async fn check_out(
     Query(Pace { delay_ms }): Query<Pace>,
+    request: &Request,
+    headers: &HeaderMap,
     body: Vec<u8>,
     Data(execution): Data<&Execution>,
     Data(principal): Data<&Principal>,
@@ -172,39 +170,36 @@ pub(crate) async fn check_out(
     let Some(delay_ms) = delay_ms.ok().filter(|delay_ms| *delay_ms <= DELAY_MS_MAX) else {
         return Err(bad_request(&format!("delay_ms is a whole number from 0 to {DELAY_MS_MAX}")));
     };
-    if !body.is_empty() && serde_json::from_slice::<IgnoredAny>(&body).is_err() {
-        return Err(bad_request("the body is not JSON; a checkout needs none"));
-    }
-    let order_id = execution.effect_id();
-    if delay_ms > 0 || !shop.commits_together() {
-        // The answer is kept after the effect here: where the store cannot do both at once, or to
-        // show what can happen in between. A second run finds the order by its id.
-        let order = shop.check_out(principal, order_id).await.map_err(Problem::from)?;
-        tokio::time::sleep(Duration::from_millis(delay_ms)).await;
-        return Ok(answer(StatusCode::CREATED, &order));
-    }
-    // The order and its answer are one commit. Each refusal is a change that somebody else made.
-    for _attempt in 0..ATTEMPTS_MAX {
-        let planned = shop.plan_check_out(principal, order_id).await;
-        let (order, change) = planned.map_err(Problem::from)?;
-        let response = answer(StatusCode::CREATED, &order);
-        match execution.complete_with(response, change.into_iter().collect()).await? {
-            Responded::Response(response) => return Ok(response),
-            Responded::Refused { .. } => {}
+    check_unused(request, body).await?;
+    let check_out = |account: &mut Account, effect: &Effect<'_>| {
+        if let Some(order) = account.order(effect.id) {
+            return answer(StatusCode::CREATED, order);
         }
-    }
-    let detail = "the cart changes all the time; try again";
-    Err(Problem::from(Error::new(ErrorKind::Contended, detail)).into())
+        if !EntityTag::of_version(account.version).meets_if_match(headers) {
+            return cart_changed();
+        }
+        answer(StatusCode::CREATED, &account.check_out(effect))
+    };
+    // Slowly: the answer is kept after the effect, to show what can happen in between.
+    let response = shop.change(principal, execution, delay_ms > 0, check_out).await?;
+    tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+    Ok(response)
 }
 
-const ATTEMPTS_MAX: usize = 256;
+/// Nothing was done, so the key stays free.
+fn cart_changed() -> Response {
+    let detail = "the cart is not the one that If-Match names; look at it and decide again";
+    let mut response = Problem::new(StatusCode::PRECONDITION_FAILED, detail).into_response();
+    response.set_data(Outcome::NotExecuted);
+    response
+}
 
 #[handler]
 pub(crate) async fn list_orders(
     Data(principal): Data<&Principal>,
     Data(shop): Data<&Shop>,
 ) -> Result<Response> {
-    let (account, _version, age) = shop.account(principal).await.map_err(Problem::from)?;
+    let (account, age) = shop.account(principal).await.map_err(Problem::from)?;
     let orders = account
         .orders
         .iter()
@@ -215,25 +210,32 @@ pub(crate) async fn list_orders(
 
 #[handler]
 pub(crate) async fn log_out(
+    request: &Request,
+    body: Vec<u8>,
     Data(session): Data<&Arc<Session<Visit>>>,
     Data(sessions): Data<&Sessions<Visit>>,
 ) -> Result<impl IntoResponse> {
+    check_unused(request, body).await?;
     sessions.destroy(&session.id).await.map_err(Problem::from)?;
     Ok(StatusCode::NO_CONTENT.with_header(header::SET_COOKIE, COOKIE.removal()))
 }
 
 #[handler]
 pub(crate) async fn log_out_everywhere(
+    request: &Request,
+    body: Vec<u8>,
     Data(principal): Data<&Principal>,
     Data(sessions): Data<&Sessions<Visit>>,
 ) -> Result<impl IntoResponse> {
+    check_unused(request, body).await?;
     sessions.destroy_all(principal).await.map_err(Problem::from)?;
     Ok(StatusCode::NO_CONTENT.with_header(header::SET_COOKIE, COOKIE.removal()))
 }
 
-fn cart_answer(status: StatusCode, items: &[Item], version: u64) -> Response {
-    let body = json!({ "items": items, "version": version });
-    answer(status, &body).with_header(header::ETAG, format!("\"{version}\"")).into_response()
+fn cart_answer(status: StatusCode, account: &Account) -> Response {
+    let tag = EntityTag::of_version(account.version).to_string();
+    let body = json!({ "items": account.cart, "version": account.version });
+    answer(status, &body).with_header(header::ETAG, tag).into_response()
 }
 
 /// Answers about one user are nobody else's.
@@ -246,6 +248,15 @@ fn answer(status: StatusCode, body: &impl Serialize) -> Response {
             .body(body),
         Err(_cause) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
+}
+
+/// A body that is not needed is JSON all the same.
+async fn check_unused(request: &Request, body: Vec<u8>) -> Result<()> {
+    if !body.is_empty() {
+        let mut body = RequestBody::new(body.into());
+        let _unused = JsonBody::<IgnoredAny>::from_request(request, &mut body).await?;
+    }
+    Ok(())
 }
 
 fn check_name(what: &str, name: &str, punctuation: &str) -> Result<()> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use steadfast::backend::StoreUrl;
 use tempfile::NamedTempFile;
-use tracing::warn;
+use tracing::{info, warn};
 
 const LEN_MIN: usize = 32;
 
@@ -27,10 +27,16 @@ pub(crate) fn kept_or_random(state_url: &str) -> Result<Vec<u8>, String> {
         warn!("JWT_SECRET is not set: using a random one, which only this process knows");
         return random();
     };
-    warn!(path = %path.display(), "JWT_SECRET is not set: using a random one, kept there");
-    kept(&path).map_err(|error| {
+    let (secret, is_new) = kept(&path).map_err(|error| {
         format!("JWT_SECRET: no secret can be kept at {}: {error}; set it", path.display())
-    })
+    })?;
+    let path = path.display();
+    if is_new {
+        warn!(%path, "JWT_SECRET is not set: using a random one, which is kept at this path");
+    } else {
+        info!(%path, "JWT_SECRET is not set: using the kept one at this path");
+    }
+    Ok(secret)
 }
 
 /// The folder of an embedded store's data.
@@ -43,7 +49,8 @@ fn path_beside(state_url: &str) -> Option<PathBuf> {
     Some(folder.join("jwt-secret"))
 }
 
-fn kept(path: &Path) -> Result<Vec<u8>, String> {
+/// The secret of a file, which is made if it is not there, and whether it was made now.
+fn kept(path: &Path) -> Result<(Vec<u8>, bool), String> {
     let describe = |error: std::io::Error| error.to_string();
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
@@ -53,13 +60,13 @@ fn kept(path: &Path) -> Result<Vec<u8>, String> {
     let secret = random()?;
     file.write_all(&secret).and_then(|()| file.as_file().sync_all()).map_err(describe)?;
     match file.persist_noclobber(path) {
-        Ok(_file) => Ok(secret),
+        Ok(_file) => Ok((secret, true)),
         Err(lost) if lost.error.kind() == ErrorKind::AlreadyExists => {
             let secret = fs::read(path).map_err(describe)?;
             if secret.len() < LEN_MIN {
                 return Err(format!("the file has fewer than {LEN_MIN} bytes; remove it"));
             }
-            Ok(secret)
+            Ok((secret, false))
         }
         Err(failed) => Err(describe(failed.error)),
     }

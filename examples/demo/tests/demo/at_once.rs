@@ -65,21 +65,21 @@ async fn fifty_checkouts_with_one_key_make_one_order(home: Home) {
     assert_eq!(user.cart().await, json!([]));
 }
 
-/// The lease is two seconds and the handler takes five: without renewal it would lapse, and the
+/// The lease is three seconds and the handler takes seven: without renewal it would lapse, and the
 /// retry would run beside it.
 async fn a_retry_while_it_runs_is_told_to_wait(home: Home) {
-    let server = home.env("IDEMPOTENCY_LEASE", "2").start();
+    let server = home.env("IDEMPOTENCY_LEASE", "3").start();
     let user = server.client.log_in("alice").await;
     let slow = tokio::spawn({
         let user = user.clone();
-        async move { user.post("/checkout?delay_ms=5000", "pay").await }
+        async move { user.post("/checkout?delay_ms=7000", "pay").await }
     });
     while user.orders().await.is_empty() {
         assert!(!slow.is_finished(), "it ended before it could be retried");
     }
     let mut waits = 0;
     let retry = loop {
-        let answer = user.post("/checkout?delay_ms=5000", "pay").await;
+        let answer = user.post("/checkout?delay_ms=7000", "pay").await;
         if answer.status == 201 {
             break answer;
         }
@@ -100,7 +100,7 @@ async fn a_handler_outlives_its_client(home: Home) {
     user.add("a", 1, "add").await;
     let impatient = tokio::spawn({
         let user = user.clone();
-        async move { user.post("/checkout?delay_ms=300", "pay").await }
+        async move { user.post("/checkout?delay_ms=3000", "pay").await }
     });
     // The effect is there, so the handler runs; then its client hangs up.
     while user.orders().await.is_empty() {
@@ -108,10 +108,11 @@ async fn a_handler_outlives_its_client(home: Home) {
     }
     impatient.abort();
     let retry = loop {
-        let answer = user.post("/checkout?delay_ms=300", "pay").await;
+        let answer = user.post("/checkout?delay_ms=3000", "pay").await;
         if answer.status != 409 {
             break answer;
         }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     };
     assert_eq!((retry.status, retry.is_replay()), (201, true), "{retry:?}");
     assert_eq!(user.orders().await.len(), 1);

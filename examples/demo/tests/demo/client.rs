@@ -63,11 +63,20 @@ impl Client {
     }
 
     pub(crate) async fn log_in(&self, user: &str) -> User {
-        let answer =
-            Self::send(self.request(Method::POST, "/login").json(&json!({ "user": user })));
-        let answer = answer.await;
+        let answer = self.ask_to_log_in(user).await;
         assert_eq!(answer.status, 200, "{answer:?}");
-        User { client: self.clone(), token: answer.json()["token"].as_str().unwrap().to_owned() }
+        self.user(&answer)
+    }
+
+    pub(crate) async fn ask_to_log_in(&self, user: &str) -> Answer {
+        let request = self.request(Method::POST, "/login").json(&json!({ "user": user }));
+        Self::send(request).await
+    }
+
+    /// Who got this answer to a log-in.
+    pub(crate) fn user(&self, login: &Answer) -> User {
+        let token = login.json()["token"].as_str().unwrap().to_owned();
+        User { client: self.clone(), token }
     }
 }
 

@@ -52,7 +52,7 @@ async fn a_kill_between_effect_and_record_makes_no_second_order(home: Home) {
     let cut_off = tokio::spawn({
         let user = user.clone();
         async move {
-            let request = user.request(reqwest::Method::POST, "/checkout?delay_ms=3000");
+            let request = user.request(reqwest::Method::POST, "/checkout?delay_ms=5000");
             request.header("idempotency-key", "pay").send().await
         }
     });
@@ -70,7 +70,7 @@ async fn a_kill_between_effect_and_record_makes_no_second_order(home: Home) {
     user.add("b", 1, "next").await;
     // The dead process's claim lapses within its lease; then the retry takes it over.
     let retry = loop {
-        let answer = user.post("/checkout?delay_ms=3000", "pay").await;
+        let answer = user.post("/checkout?delay_ms=5000", "pay").await;
         if answer.status != 409 {
             break answer;
         }

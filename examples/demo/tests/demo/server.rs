@@ -2,9 +2,10 @@
 
 use std::any::Any;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 
+use rustix::process::{Pid, Signal};
 use steadfast_conformance::servers::{MemcachedServer, RedisCluster, RedisServer};
 use tempfile::TempDir;
 
@@ -61,6 +62,7 @@ const PATIENCE: &str = "timeout=20s&connect_timeout=20s";
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// A working directory and the environment that demos are started with in it.
+#[derive(Clone)]
 pub(crate) struct Home {
     dir: Arc<TempDir>,
     /// The server that keeps the state, where there is one.
@@ -116,7 +118,19 @@ impl Home {
     }
 
     pub(crate) fn start(&self) -> Server {
-        let mut child = self.command().stdout(Stdio::piped()).spawn().unwrap();
+        self.run(self.command())
+    }
+
+    /// With a limit to its file descriptors.
+    pub(crate) fn start_with_descriptors(&self, max: u32) -> Server {
+        let mut shell = Command::new("sh");
+        let line = format!("ulimit -n {max}; exec {}", env!("CARGO_BIN_EXE_steadfast-demo"));
+        shell.args(["-c", &line]);
+        self.run(self.set_up(shell))
+    }
+
+    fn run(&self, mut command: Command) -> Server {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         stdout.read_line(&mut line).unwrap();
@@ -126,7 +140,8 @@ impl Home {
             panic!("the first line is {line:?}; {stderr}");
         };
         let place = (self.dir.clone(), self.store.clone());
-        Server { client: Client::new(url), child, _place: place }
+        let log = BufReader::new(child.stderr.take().unwrap());
+        Server { client: Client::new(url), child, log, _place: place }
     }
 
     /// For a start that must fail: what it printed.
@@ -140,8 +155,11 @@ impl Home {
         self.dir.path()
     }
 
-    fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_steadfast-demo"));
+    pub(crate) fn command(&self) -> Command {
+        self.set_up(Command::new(env!("CARGO_BIN_EXE_steadfast-demo")))
+    }
+
+    fn set_up(&self, mut command: Command) -> Command {
         command.current_dir(self.dir.path()).env_clear().env("RUST_LOG", "warn");
         command.envs(self.env.iter().cloned()).stdin(Stdio::null()).stderr(Stdio::piped());
         command
@@ -152,6 +170,7 @@ impl Home {
 pub(crate) struct Server {
     pub(crate) client: Client,
     child: Child,
+    log: BufReader<ChildStderr>,
     /// Its files and its store stay until it ends.
     _place: (Arc<TempDir>, Arc<dyn Any + Send + Sync>),
 }
@@ -161,6 +180,49 @@ impl Server {
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// As above; what it has logged since this was last looked at.
+    pub(crate) fn kill_for_log(mut self) -> String {
+        self.child.kill().unwrap();
+        let mut log = String::new();
+        self.log.read_to_string(&mut log).unwrap();
+        log
+    }
+
+    pub(crate) fn terminate(&self) {
+        let pid = Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
+    /// Waits for its end, which must not be a success; what it has logged.
+    pub(crate) fn wait_for_failure(mut self) -> String {
+        let mut log = String::new();
+        self.log.read_to_string(&mut log).unwrap();
+        assert!(!self.child.wait().unwrap().success());
+        log
+    }
+
+    /// Waits until it has logged this.
+    pub(crate) fn wait_for_log(&mut self, text: &str) {
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            assert_ne!(self.log.read_line(&mut line).unwrap(), 0, "it ended without {text:?}");
+        }
+    }
+
+    /// The processor time it has used, in hundredths of a second.
+    pub(crate) fn cpu_ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // After the name in parentheses, user and system time are the 12th and 13th.
+        let fields = stat.rsplit_once(')').unwrap().1.split_whitespace().skip(11).take(2);
+        fields.map(|ticks| ticks.parse::<u64>().unwrap()).sum()
     }
 }
 
