@@ -216,7 +216,8 @@ impl Shared {
         if let Some(shard) = shards.get(address) {
             return Arc::clone(shard);
         }
-        let shard = Shard::start(&self.config, shards.len(), Locate::At(address.clone()));
+        let number = free_number(shards.values().map(|shard| shard.number));
+        let shard = Shard::start(&self.config, number, Locate::At(address.clone()));
         shards.insert(address.clone(), Arc::clone(&shard));
         shard
     }
@@ -283,6 +284,15 @@ impl Shared {
         self.maps.send_replace(number + 1);
         Ok(())
     }
+}
+
+/// The smallest number that none of these has: who counts the failures of a server by its number
+/// must not count another's with them. Small, because that is done in a table.
+fn free_number(taken: impl Iterator<Item = usize>) -> usize {
+    let mut taken: Vec<usize> = taken.collect();
+    taken.sort_unstable();
+    // Each is there once, so the first that is not at its own place leaves that place free.
+    taken.iter().zip(0..).find(|(number, place)| *number != place).map_or(taken.len(), |(_, at)| at)
 }
 
 /// Waits before another attempt, unless there is too little time for one: nothing was done, and
@@ -361,5 +371,19 @@ async fn keep_reading(shared: Arc<Shared>) {
         }
         tokio::time::sleep(READ_PAUSE).await;
         let _ = tokio::time::timeout(READ_EVERY, shared.stale.notified()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::free_number;
+
+    #[test]
+    fn a_number_is_given_again_only_when_nobody_has_it() {
+        for (taken, free) in
+            [(&[][..], 0), (&[0, 1, 2], 3), (&[2, 1], 0), (&[3, 0, 2], 1), (&[0, 1, 3], 2)]
+        {
+            assert_eq!(free_number(taken.iter().copied()), free, "{taken:?}");
+        }
     }
 }

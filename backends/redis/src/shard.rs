@@ -18,7 +18,7 @@ use crate::task::Task;
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 pub(crate) struct Shard {
-    /// In the order in which they were found.
+    /// No other shard that is in use has it.
     pub(crate) number: usize,
     pub(crate) primary: Arc<Endpoint>,
     replicas: Arc<Replicas>,

@@ -1,8 +1,14 @@
 //! A Cluster whose slots move and whose servers fail.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZero;
 use std::sync::Arc;
+use std::time::Duration;
 
-use steadfast_backend::{Backend, Condition, ErrorKind, Group, Key, Namespace, Write};
+use steadfast_backend::{
+    Backend, Condition, ErrorKind, Group, Key, Namespace, ScanRequest, Write,
+};
+use tokio::time::Instant;
 use steadfast_conformance::servers::{RedisCluster, RedisServer};
 use steadfast_redis::{Address, Servers};
 
@@ -111,6 +117,36 @@ async fn a_primary_that_was_killed_is_replaced_by_its_replica() {
     })
     .await;
     assert!(report.met(ErrorKind::Unavailable), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_two_servers_share_a_number_after_a_failover() {
+    let cluster = RedisCluster::start(3, 1).unwrap();
+    let backend = connected(&cluster).await;
+    // A key on each of the primaries, found by their owners.
+    let namespace = Namespace::new("numbers").unwrap();
+    let owner = |key: &Key| cluster.slot_owner(cluster.slot_of(key.as_str()).unwrap()).unwrap();
+    let mut keys = BTreeMap::new();
+    for group in 0..64 {
+        let group = Group::new(&group.to_string()).unwrap();
+        let key = Key::new(&namespace, &group, "k").unwrap();
+        keys.entry(owner(&key)).or_insert(key);
+    }
+    let numbers = || keys.values().map(|key| backend.endpoint(key)).collect::<BTreeSet<_>>();
+    assert_eq!((keys.len(), numbers().len()), (3, 3));
+    let first = keys.values().find(|key| backend.endpoint(key) == 0).unwrap();
+    let page = |after| ScanRequest { namespace: namespace.clone(), after, limit: NonZero::<usize>::MIN };
+    let cursor = backend.scan(page(None)).await.unwrap().next;
+    let old = owner(first);
+    tokio::task::block_in_place(|| cluster.failover(3 + old)).unwrap();
+    assert_ne!(owner(first), old);
+    // Nobody is sent to the new server before the map is read, which ends what was being listed.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while backend.scan(page(cursor.clone())).await.is_ok() {
+        assert!(Instant::now() < deadline, "the map is never read again");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(numbers().len(), 3, "{:?}", numbers());
 }
 
 #[tokio::test(flavor = "multi_thread")]
