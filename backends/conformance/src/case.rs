@@ -1,10 +1,11 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use steadfast_backend::{BackendInfo, Durability, Transactions};
+use steadfast_backend::{Durability, Transactions};
 
 use crate::context::Context;
 use crate::failure::Outcome;
+use crate::suite::Settings;
 
 pub(crate) type Running<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
 
@@ -19,8 +20,8 @@ pub(crate) struct Case {
 
 impl Case {
     /// The first need that is not met.
-    pub(crate) fn unmet(&self, declared: &BackendInfo, real_time: bool) -> Option<Need> {
-        self.needs.iter().copied().find(|need| !need.is_met(declared, real_time))
+    pub(crate) fn unmet(&self, settings: &Settings) -> Option<Need> {
+        self.needs.iter().copied().find(|need| !need.is_met(settings))
     }
 }
 
@@ -28,6 +29,7 @@ impl Case {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
     AnyKeys,
+    Damage,
     ManualTime,
     NoScan,
     NoTransactions,
@@ -39,10 +41,11 @@ pub(crate) enum Need {
 }
 
 impl Need {
-    fn is_met(self, declared: &BackendInfo, real_time: bool) -> bool {
-        let can = &declared.capabilities;
+    fn is_met(self, settings: &Settings) -> bool {
+        let (can, real_time) = (&settings.declared.capabilities, settings.real_time);
         match self {
             Self::AnyKeys => can.transactions == Transactions::Any,
+            Self::Damage => settings.stored.is_some(),
             Self::ManualTime => !real_time,
             Self::NoScan => !can.scan,
             Self::NoTransactions => can.transactions == Transactions::None,
@@ -58,6 +61,7 @@ impl Need {
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::AnyKeys => "needs transactions over any keys",
+            Self::Damage => "needs a harness that can damage what is stored",
             Self::ManualTime => "needs a clock that the suite can move",
             Self::NoScan => "for backends without scan",
             Self::NoTransactions => "for backends without transactions",

@@ -8,7 +8,7 @@ use steadfast_backend::{
 };
 
 use crate::failure::{Outcome, applied, fail};
-use crate::suite::Settings;
+use crate::suite::{OpenStored, Settings};
 use crate::{Place, Subject};
 
 /// What a case works with: an open backend, a namespace that is its own, and time.
@@ -29,12 +29,29 @@ impl Context {
     pub(crate) async fn reopen_at(&mut self, now_us: u64) -> Outcome {
         self.backend.close().await?;
         self.place.clock = ManualClock::at_us(now_us);
-        let closed = Arc::clone(&self.backend);
-        // The old handles must be gone before the files are opened again.
-        self.backend = Arc::new(crate::ModelBackend::with_clock(self.place.clock.clone()));
-        drop(closed);
+        self.drop_backend();
+        self.open_again().await
+    }
+
+    /// Closes the backend; gives what opens its records.
+    pub(crate) async fn closed(&mut self) -> Outcome<OpenStored> {
+        self.backend.close().await?;
+        self.drop_backend();
+        match &self.settings.stored {
+            Some(open) => Ok(Arc::clone(open)),
+            None => fail!("the suite itself failed: nothing can be damaged"),
+        }
+    }
+
+    /// Opens the backend again at the same place.
+    pub(crate) async fn open_again(&mut self) -> Outcome {
         self.backend = (self.settings.open)(self.place.clone()).await?.backend;
         Ok(())
+    }
+
+    /// The old handles must be gone before the files are opened again.
+    fn drop_backend(&mut self) {
+        self.backend = Arc::new(crate::ModelBackend::with_clock(self.place.clock.clone()));
     }
 
     pub(crate) fn can(&self) -> &Capabilities {

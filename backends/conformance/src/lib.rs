@@ -42,6 +42,9 @@
 //! A client of a server, whose time the suite cannot move, adds [`Suite::on_real_time`], and
 //! [`Suite::hiding`] with the password that must never be shown.
 //!
+//! What no backend may do is to take for absent, or to overwrite, what it cannot read. To prove that,
+//! [`Suite::damaged_by`] gives the suite the stored bytes, past the backend.
+//!
 //! # How it runs
 //!
 //! * Names, filters and flags are those of `cargo test`, which lists every case.
@@ -81,6 +84,6 @@ pub mod servers;
 mod suite;
 
 pub use history::{Cancellation, Drops, Faults, Figures, History, Losing, Recorded, Violation};
-pub use place::{Place, Subject};
-pub use reference::ModelBackend;
+pub use place::{Place, Stored, Subject};
+pub use reference::{ModelBackend, ModelRecords};
 pub use suite::{Report, Suite, Verdict};

@@ -1,8 +1,9 @@
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use steadfast_backend::{Backend, ManualClock};
+use steadfast_backend::{Backend, Key, ManualClock};
 
 /// Where one case opens its backend.
 ///
@@ -49,4 +50,32 @@ impl fmt::Debug for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subject").field("backend", &self.backend).finish_non_exhaustive()
     }
+}
+
+/// The records of a store as they are stored, past its backend; see
+/// [`Suite::damaged_by`](crate::Suite::damaged_by).
+///
+/// What stands first must say how the rest is to be read: the suite flips bits there.
+pub trait Stored: Send {
+    /// The bytes under a key; `None` if nothing is there.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the harness from reading them.
+    fn read(&mut self, key: &Key) -> io::Result<Option<Vec<u8>>>;
+
+    /// Puts other bytes there; how long they live stays.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the harness from writing them.
+    fn replace(&mut self, key: &Key, bytes: &[u8]) -> io::Result<()>;
+
+    /// Puts something there that is no bytes: another type of value. False where the store has no
+    /// other.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the harness from writing it.
+    fn estrange(&mut self, key: &Key) -> io::Result<bool>;
 }

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use steadfast_backend::{BackendInfo, ManualClock, Result};
 use crate::case::{Case, Need};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome, fail};
-use crate::{Place, Subject, cases};
+use crate::{Place, Stored, Subject, cases};
 
 /// Long enough for a slow disk; a case that takes longer hangs.
 const CASE_TIMEOUT: Duration = Duration::from_secs(300);
@@ -19,6 +20,7 @@ const CASE_TIMEOUT: Duration = Duration::from_secs(300);
 const START_US: u64 = 1_700_000_000_000_000;
 const MODEL_OPS: usize = 10_000;
 
+pub(crate) type OpenStored = Arc<dyn Fn(&Place) -> io::Result<Box<dyn Stored>> + Send + Sync>;
 pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<Subject>> + Send>>;
 
 /// All cases for one backend. See the [crate](crate) page for a whole example.
@@ -43,6 +45,7 @@ pub(crate) struct Settings {
     pub(crate) declared: BackendInfo,
     pub(crate) open: Arc<dyn Fn(Place) -> Opening + Send + Sync>,
     pub(crate) real_time: bool,
+    pub(crate) stored: Option<OpenStored>,
     pub(crate) secrets: Vec<String>,
     pub(crate) model_ops: usize,
     pub(crate) model_seed: Option<u64>,
@@ -91,6 +94,7 @@ impl Suite {
             declared,
             open: Arc::new(open),
             real_time: false,
+            stored: None,
             secrets: Vec::new(),
             model_ops: number("STEADFAST_MODEL_OPS")
                 .and_then(|ops: u64| usize::try_from(ops).ok())
@@ -120,6 +124,19 @@ impl Suite {
     pub fn hiding(self, secret: impl Into<String>) -> Self {
         let secret = secret.into();
         self.with(|settings| settings.secrets.push(secret))
+    }
+
+    /// Lets the suite damage what is stored, past the backend: `open` gives the records of the store
+    /// at a place, whose backend is closed until they are dropped. Without it the cases that need
+    /// damage are ignored.
+    #[must_use]
+    pub fn damaged_by<Open, S>(self, open: Open) -> Self
+    where
+        Open: Fn(&Place) -> io::Result<S> + Send + Sync + 'static,
+        S: Stored + 'static,
+    {
+        let open = move |place: &Place| open(place).map(|stored| Box::new(stored) as _);
+        self.with(|settings| settings.stored = Some(Arc::new(open)))
     }
 
     /// Runs only the cases whose name contains this.
@@ -198,8 +215,7 @@ impl Suite {
 
     /// What the case needs and cannot have.
     fn unmet(&self, case: Case) -> Option<&'static str> {
-        let Settings { missing, declared, real_time, .. } = &*self.settings;
-        missing.or_else(|| case.unmet(declared, *real_time).map(Need::text))
+        self.settings.missing.or_else(|| case.unmet(&self.settings).map(Need::text))
     }
 
     fn trial(&self, case: Case) -> Trial {

@@ -15,13 +15,20 @@ use crate::clock::Moment;
 use crate::error::{Fault, corrupt};
 
 pub(crate) const HEAD_LEN: usize = 32;
-/// How the name of a live entry begins.
-pub(crate) const LIVE: &[u8] = b"S1";
+const LIVE: &[u8] = b"S1";
 const GONE: &[u8] = b"S0";
+pub(crate) const GONE_LEN: usize = 18;
+
+/// True for the mark of a deleted entry. Its length tells it from an entry whose mark was damaged.
+pub(crate) fn is_gone(frame: &[u8]) -> bool {
+    frame.len() == GONE_LEN
+        && frame.starts_with(GONE)
+        && number(&frame[GONE.len()..]).is_some_and(|version| version > 0)
+}
 
 /// The entry in a frame, as it is at that moment; `None` if it was deleted.
 pub(crate) fn entry(frame: Vec<u8>, now: Moment) -> Result<Option<Entry>, Fault> {
-    if frame.starts_with(GONE) {
+    if is_gone(&frame) {
         return Ok(None);
     }
     if !frame.starts_with(LIVE) || frame.len() < HEAD_LEN {
@@ -46,7 +53,9 @@ pub(crate) fn entry(frame: Vec<u8>, now: Moment) -> Result<Option<Entry>, Fault>
 
 /// A number in decimal digits.
 pub(crate) fn number(digits: &[u8]) -> Option<u64> {
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    // Parsing alone takes a sign, too.
+    let digits = std::str::from_utf8(digits).ok().filter(|text| !text.starts_with('+'))?;
+    digits.parse().ok()
 }
 
 #[cfg(test)]
@@ -72,8 +81,12 @@ mod tests {
 
     #[test]
     fn what_is_no_frame_is_corrupt() {
-        let frames: [&[u8]; 5] = [
+        let frames: [&[u8]; 9] = [
             b"",
+            b"S0",
+            b"S0-000000002000000",
+            b"S0000000000200000000000000006000value",
+            b"S1+00000000200000000000000006000v",
             b"value of somebody else, which is long enough",
             b"S1",
             b"S2000000000200000000000000006000v",

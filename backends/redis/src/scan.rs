@@ -4,7 +4,7 @@ use redis::Value;
 use steadfast_backend::{Bytes, Cursor, ErrorKind, Key, ScanPage, ScanRequest};
 
 use crate::error::{Fault, Outcome, nonsense, sound};
-use crate::frame::LIVE;
+use crate::frame::{GONE_LEN, is_gone};
 use crate::router::Router;
 
 /// How many keys the server looks at for one page: few enough that nobody waits, and enough that
@@ -62,18 +62,20 @@ pub(crate) async fn page(router: &Router, request: &ScanRequest) -> Outcome<Scan
     Ok(ScanPage { keys, next: next.map(|place| place.cursor()) })
 }
 
-/// Without those that are marked as deleted.
+/// Without those that are marked as deleted. What cannot be read is listed: reading it says what is
+/// wrong.
 async fn only_live(server: &crate::shard::Shard, keys: Vec<Key>) -> Outcome<Vec<Key>> {
     if keys.is_empty() {
         return Ok(keys);
     }
     let mut questions = redis::pipe();
     for key in &keys {
-        questions.cmd("GETRANGE").arg(key.as_str()).arg(0).arg(LIVE.len() - 1);
+        // One byte more than a mark of deletion has.
+        questions.cmd("GETRANGE").arg(key.as_str()).arg(0).arg(GONE_LEN);
     }
     let marks = server.primary.ask_all(&questions).await?;
     let live = |mark: &Value| match mark {
-        Value::BulkString(mark) => mark == LIVE,
+        Value::BulkString(mark) => !is_gone(mark),
         // It is on its way to another server, and may be live.
         _ => true,
     };

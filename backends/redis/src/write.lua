@@ -14,7 +14,7 @@
 -- the value. What was deleted leaves 'S0' and its version for a while, so that versions increase
 -- even if the clock does not.
 
-local HEAD, TOMB_MS = 32, 600000
+local HEAD, TOMB, TOMB_MS = 32, 18, 600000
 local time = redis.call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local now_ms = math.floor(now_us / 1000)
@@ -24,11 +24,12 @@ local now = string.format('%.0f', now_us)
 local function look(key)
   local head = redis.pcall('GETRANGE', key, '0', '31')
   if type(head) == 'table' then return nil, 0, head.err end
-  if head == '' then return nil, 0 end
-  local version = tonumber(string.sub(head, 3, 18))
-  local mark = string.sub(head, 1, 2)
-  if mark == 'S1' and version and #head == HEAD then return version, version end
-  if mark == 'S0' and version then return nil, version end
+  -- What is there and empty looks like what is absent.
+  if head == '' and not redis.call('GET', key) then return nil, 0 end
+  local mark, digits = string.match(head, '^(S[01])(%d+)$')
+  local version = tonumber(string.sub(digits or '', 1, 16)) or 0
+  if version > 0 and mark == 'S1' and #head == HEAD then return version, version end
+  if version > 0 and mark == 'S0' and #head == TOMB then return nil, version end
   return nil, 0, 'CORRUPT not a frame of this format'
 end
 
@@ -101,9 +102,15 @@ for i, key in ipairs(KEYS) do
   end
   lives[i], lasts[i] = live, last
 end
-for i, key in ipairs(KEYS) do
-  local at = 4 * i - 2
-  local verb = string.sub(ARGV[at], 1, 1)
-  replies[i + 1] = apply(key, verb, ARGV[at + 2], ARGV[at + 3], lives[i] or nil, lasts[i])
+-- Deletes go first: after a command that a full server takes, it takes the others of a script, too.
+-- So nobody has to wait for memory to give some back.
+for _, deletes in ipairs({ true, false }) do
+  for i, key in ipairs(KEYS) do
+    local at = 4 * i - 2
+    local verb = string.sub(ARGV[at], 1, 1)
+    if (verb == 'd') == deletes then
+      replies[i + 1] = apply(key, verb, ARGV[at + 2], ARGV[at + 3], lives[i] or nil, lasts[i])
+    end
+  end
 end
 return replies

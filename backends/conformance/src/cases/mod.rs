@@ -4,6 +4,7 @@ mod batches;
 mod cancellation;
 mod close;
 mod conditions;
+mod damage;
 mod durability;
 mod leaks;
 mod limits;
@@ -31,6 +32,7 @@ pub(crate) fn all() -> impl Iterator<Item = Case> {
         cancellation::CASES,
         close::CASES,
         durability::CASES,
+        damage::CASES,
         leaks::CASES,
         model::CASES,
     ];

@@ -1,4 +1,6 @@
+use std::collections::HashMap;
 use std::fmt;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,6 +12,7 @@ use steadfast_backend::{
 };
 
 use super::Model;
+use crate::Stored;
 
 /// The reference implementation of the contract: a map behind one lock.
 ///
@@ -42,6 +45,17 @@ struct Contents {
     model: Model,
     /// The latest time or version of a write.
     last_us: u64,
+    /// What stands in the place of records that were damaged.
+    damaged: HashMap<Key, Vec<u8>>,
+}
+
+impl Contents {
+    fn check<'a>(&self, mut keys: impl Iterator<Item = &'a Key>) -> Result<()> {
+        if keys.all(|key| !self.damaged.contains_key(key)) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Corrupt, "what is stored there is damaged; it is left as it is"))
+    }
 }
 
 impl ModelBackend {
@@ -85,6 +99,11 @@ impl ModelBackend {
         Self::over(self.info.clone(), Arc::clone(&self.contents), clock)
     }
 
+    /// What is stored, past the backend, also while it is closed.
+    pub fn records(&self) -> ModelRecords {
+        ModelRecords { contents: Arc::clone(&self.contents), now_us: self.clock.now_us() }
+    }
+
     fn over(info: BackendInfo, contents: Arc<Mutex<Contents>>, clock: impl Clock) -> Self {
         let floor_us = contents.lock().unwrap_or_else(PoisonError::into_inner).last_us;
         Self { info, clock: StoreClock::new(clock, floor_us), contents, closed: false.into() }
@@ -108,6 +127,7 @@ impl ModelBackend {
 
     fn write_one(&self, contents: &mut Contents, write: &Write) -> Result<Written> {
         self.info.capabilities.check_write(write)?;
+        contents.check(std::iter::once(write.key()))?;
         let now_us = self.clock.now_us();
         Ok(if contents.model.admits(write, now_us) {
             Written::Applied { version: self.apply(contents, write, now_us) }
@@ -128,16 +148,21 @@ impl Backend for ModelBackend {
     }
 
     fn get_ready(&self, key: &Key) -> Option<Option<Entry>> {
-        Some(self.open("get").ok()?.model.entry(key, self.clock.now_us()))
+        let contents = self.open("get").ok()?;
+        contents.check(std::iter::once(key)).ok()?;
+        Some(contents.model.entry(key, self.clock.now_us()))
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Entry>> {
-        Ok(self.open("get")?.model.entry(key, self.clock.now_us()))
+        let contents = self.open("get")?;
+        contents.check(std::iter::once(key))?;
+        Ok(contents.model.entry(key, self.clock.now_us()))
     }
 
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>> {
         let contents = self.open("get_many")?;
         self.info.capabilities.check_batch_len(keys.len())?;
+        contents.check(keys.iter())?;
         let now_us = self.clock.now_us();
         Ok(keys.iter().map(|key| contents.model.entry(key, now_us)).collect())
     }
@@ -155,6 +180,7 @@ impl Backend for ModelBackend {
     async fn transact(&self, writes: &[Write]) -> Result<Transacted> {
         let mut contents = self.open("transact")?;
         self.info.capabilities.check_transaction(writes)?;
+        contents.check(writes.iter().map(Write::key))?;
         let now_us = self.clock.now_us();
         let model = &contents.model;
         if let Some(index) = writes.iter().position(|write| !model.admits(write, now_us)) {
@@ -171,9 +197,12 @@ impl Backend for ModelBackend {
             return Err(Error::new(ErrorKind::Unsupported, "this store does not scan"));
         }
         let after = request.after.as_ref().map(read_cursor).transpose()?;
+        let now_us = self.clock.now_us();
         let mut keys: Vec<Key> = contents
             .model
-            .keys(&request.namespace, self.clock.now_us())
+            .keys(&request.namespace, |key| {
+                contents.damaged.contains_key(key) || contents.model.version(key, now_us).is_some()
+            })
             .filter(|key| after.as_ref().is_none_or(|after| *key > after))
             .take(request.limit.get().saturating_add(1))
             .cloned()
@@ -214,5 +243,44 @@ fn read_cursor(cursor: &Cursor) -> Result<Key> {
 impl fmt::Debug for ModelBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ModelBackend").field("info", &self.info).finish_non_exhaustive()
+    }
+}
+
+/// What a [`ModelBackend`] holds, past it: for [`Suite::damaged_by`](crate::Suite::damaged_by).
+pub struct ModelRecords {
+    contents: Arc<Mutex<Contents>>,
+    now_us: u64,
+}
+
+impl ModelRecords {
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Stored for ModelRecords {
+    /// The version, and the value.
+    fn read(&mut self, key: &Key) -> io::Result<Option<Vec<u8>>> {
+        let contents = self.contents();
+        let whole = || {
+            let entry = contents.model.entry(key, self.now_us)?;
+            Some([&entry.version.get().to_be_bytes(), &entry.value[..]].concat())
+        };
+        Ok(contents.damaged.get(key).cloned().or_else(whole))
+    }
+
+    fn replace(&mut self, key: &Key, bytes: &[u8]) -> io::Result<()> {
+        self.contents().damaged.insert(key.clone(), bytes.to_owned());
+        Ok(())
+    }
+
+    fn estrange(&mut self, _key: &Key) -> io::Result<bool> {
+        Ok(false)
+    }
+}
+
+impl fmt::Debug for ModelRecords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ModelRecords").finish_non_exhaustive()
     }
 }

@@ -3,5 +3,5 @@
 mod backend;
 mod model;
 
-pub use backend::ModelBackend;
+pub use backend::{ModelBackend, ModelRecords};
 pub(crate) use model::Model;

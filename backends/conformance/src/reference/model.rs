@@ -70,10 +70,13 @@ impl Model {
         }
     }
 
-    /// The live keys in a namespace, in order.
-    pub(crate) fn keys(&self, namespace: &Namespace, now_us: u64) -> impl Iterator<Item = &Key> {
-        let below = move |key: &&Key| namespace.contains(key) && self.live(key, now_us).is_some();
-        self.records.keys().filter(below)
+    /// The keys in a namespace that are to be listed, in order.
+    pub(crate) fn keys(
+        &self,
+        namespace: &Namespace,
+        listed: impl Fn(&Key) -> bool,
+    ) -> impl Iterator<Item = &Key> {
+        self.records.keys().filter(move |key| namespace.contains(key) && listed(key))
     }
 
     fn live(&self, key: &Key, now_us: u64) -> Option<&Record> {

@@ -113,7 +113,41 @@ impl MemcachedServer {
     ///
     /// A server that is down or does not answer. An error reply is a reply.
     pub fn command(&self, command: &str) -> io::Result<String> {
-        ask(self.addr(), command)
+        let reply = ask(self.addr(), command.as_bytes())?;
+        Ok(String::from_utf8_lossy(&reply).into_owned())
+    }
+
+    /// The client flags and the value under a key; `None` if nothing is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`command`](Self::command).
+    pub fn item(&self, key: &str) -> io::Result<Option<(u32, Vec<u8>)>> {
+        let reply = ask(self.addr(), format!("get {key}").as_bytes())?;
+        if reply == b"END\r\n" {
+            return Ok(None);
+        }
+        let item = || {
+            let line_len = reply.iter().position(|byte| *byte == b'\n')? + 1;
+            let line = std::str::from_utf8(&reply[..line_len]).ok()?;
+            let flags = line.split(' ').nth(2)?.parse().ok()?;
+            Some((flags, reply[line_len..].strip_suffix(b"\r\nEND\r\n")?.to_owned()))
+        };
+        item().map(Some).ok_or_else(|| io::Error::other("the server's reply is not an item"))
+    }
+
+    /// Stores other bytes, under other client flags, for an hour.
+    ///
+    /// # Errors
+    ///
+    /// As [`command`](Self::command), and where the server does not store them.
+    pub fn replace_item(&self, key: &str, flags: u32, value: &[u8]) -> io::Result<()> {
+        let line = format!("set {key} {flags} 3600 {}\r\n", value.len());
+        let reply = ask(self.addr(), &[line.as_bytes(), value].concat())?;
+        if reply == b"STORED\r\n" {
+            return Ok(());
+        }
+        Err(io::Error::other(String::from_utf8_lossy(&reply).into_owned()))
     }
 
     /// One value of `stats`; `None` if the server does not keep it.
@@ -166,7 +200,8 @@ fn is_ready(addr: SocketAddr, pid: u32) -> io::Result<bool> {
 }
 
 fn stat(addr: SocketAddr, name: &str) -> io::Result<Option<String>> {
-    let stats = ask(addr, "stats")?;
+    let stats = ask(addr, b"stats")?;
+    let stats = String::from_utf8_lossy(&stats);
     let value = |line: &str| {
         let value = line.strip_prefix("STAT ")?.strip_prefix(name)?.strip_prefix(' ')?;
         Some(value.to_owned())
@@ -174,11 +209,11 @@ fn stat(addr: SocketAddr, name: &str) -> io::Result<Option<String>> {
     Ok(stats.lines().find_map(value))
 }
 
-fn ask(addr: SocketAddr, command: &str) -> io::Result<String> {
+fn ask(addr: SocketAddr, command: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(addr)?;
     stream.set_read_timeout(Some(REPLY_LIMIT))?;
     stream.set_write_timeout(Some(REPLY_LIMIT))?;
-    stream.write_all(format!("{command}\r\nmn\r\n").as_bytes())?;
+    stream.write_all(&[command, b"\r\nmn\r\n"].concat())?;
     let (mut reply, mut chunk) = (Vec::new(), [0; 4096]);
     loop {
         match stream.read(&mut chunk)? {
@@ -187,7 +222,7 @@ fn ask(addr: SocketAddr, command: &str) -> io::Result<String> {
         }
         let rest = reply.strip_suffix(END);
         if let Some(rest) = rest.filter(|rest| rest.is_empty() || rest.ends_with(b"\r\n")) {
-            return Ok(String::from_utf8_lossy(rest).into_owned());
+            return Ok(rest.to_owned());
         }
     }
 }

@@ -175,6 +175,27 @@ impl RedisServer {
         self.call(command)?.text()
     }
 
+    /// What a value of the type string holds; `None` if nothing is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`command`](Self::command), and where a value of another type is.
+    pub fn value(&self, key: &str) -> io::Result<Option<Vec<u8>>> {
+        match self.call(&["GET", key])? {
+            Reply::Error(message) => Err(io::Error::other(message)),
+            reply => Ok(reply.into_bytes()),
+        }
+    }
+
+    /// Stores other bytes; how long they live stays.
+    ///
+    /// # Errors
+    ///
+    /// As [`command`](Self::command).
+    pub fn replace_value(&self, key: &str, value: &[u8]) -> io::Result<()> {
+        self.call(&[b"SET", key.as_bytes(), value, b"KEEPTTL"])?.text().map(drop)
+    }
+
     pub(crate) fn call<A: AsRef<[u8]>>(&self, command: &[A]) -> io::Result<Reply> {
         connect(&self.socket, self.login.as_ref())?.call(command)
     }

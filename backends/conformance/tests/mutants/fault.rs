@@ -107,6 +107,11 @@ pub(crate) enum Fault {
     LosesAllAtClose,
     RestartsVersions,
 
+    // What cannot be read.
+    ClearsWhatItCannotRead,
+    TakesEmptyForAbsent,
+    UnreadableIsMiss,
+
     // Leaks.
     DebugShowsTheValue,
     ErrorShowsTheKey,

@@ -45,6 +45,10 @@ fn suite(fault: Fault, real_time: bool, declare: Declare) -> Suite {
     let nowhere = Place { clock: ManualClock::at_us(1), dir: PathBuf::new() };
     let declared = model(&nowhere, real_time, declare).info().clone();
     let opened: Arc<Mutex<HashMap<PathBuf, Arc<Mutant>>>> = Arc::default();
+    let records = {
+        let opened = Arc::clone(&opened);
+        move |place: &Place| Ok(opened.lock().unwrap()[&place.dir].inner.records())
+    };
     let suite = Suite::new(declared, move |place: Place| {
         let opened = Arc::clone(&opened);
         async move {
@@ -63,7 +67,7 @@ fn suite(fault: Fault, real_time: bool, declare: Declare) -> Suite {
             Ok(Subject::new(mutant))
         }
     });
-    let suite = suite.with_fixed_model(1, 2_000);
+    let suite = suite.with_fixed_model(1, 2_000).damaged_by(records);
     if real_time { suite.on_real_time() } else { suite }
 }
 

@@ -72,12 +72,12 @@ impl Mutant {
             }
             Fault::DeletedComeBack => {
                 for (key, value) in values.into_iter().filter(|(key, _)| !keys.contains(key)) {
-                    let _ = self.inner.write(&Write::put(key, value)).await?;
+                    let _ = self.inner.write(&Write::put(key, value)).await;
                 }
             }
             Fault::ForgetsDeadlines => {
                 for key in keys {
-                    let _ = self.inner.write(&Write::touch(key, None)).await?;
+                    let _ = self.inner.write(&Write::touch(key, None)).await;
                 }
             }
             Fault::RestartsVersions => self.notes().shift_all = 1 << 40,
@@ -240,7 +240,9 @@ impl Backend for Mutant {
 
     fn get_ready(&self, key: &Key) -> Option<Option<Entry>> {
         match self.inner.get_ready(&self.key(key)) {
-            None if self.is(Fault::ReadyAfterClose) => Some(None),
+            None if self.is(Fault::ReadyAfterClose) && self.closed.load(Ordering::SeqCst) => {
+                Some(None)
+            }
             Some(_) if self.is(Fault::ReadyAlwaysMisses) => Some(None),
             ready => Some(self.show(key, ready?)),
         }
@@ -251,7 +253,16 @@ impl Backend for Mutant {
             return self.get_pipelined(key).await;
         }
         match self.inner.get(&self.key(key)).await {
-            Err(_) if self.is(Fault::AnswersAfterClose) => Ok(None),
+            Err(error)
+                if self.is(Fault::AnswersAfterClose) && error.kind() == ErrorKind::Closed =>
+            {
+                Ok(None)
+            }
+            Err(error)
+                if self.is(Fault::UnreadableIsMiss) && error.kind() == ErrorKind::Corrupt =>
+            {
+                Ok(None)
+            }
             entry => Ok(self.show(key, entry?)),
         }
     }

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use steadfast_backend::{
-    Backend, Bytes, Condition, Error, ErrorKind, Key, Result, Ttl, Write, Written,
+    Backend, Bytes, Condition, Error, ErrorKind, Key, Result, Ttl, Version, Write, Written,
 };
+
+use steadfast_conformance::Stored as _;
 
 use crate::fault::Fault;
 use crate::mutant::Mutant;
 
+const REFUSED: Written = Written::Refused { current: None };
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 const DAYS_30: Duration = Duration::from_secs(30 * 86_400);
 
@@ -66,8 +69,24 @@ impl Mutant {
                 }
                 answer => answer,
             },
+            Fault::TakesEmptyForAbsent if self.stored(&key) == Some(Vec::new()) => {
+                let admitted = write.admits(None);
+                let version = Version::new(1).filter(|_| put);
+                Ok(if admitted { Written::Applied { version } } else { REFUSED })
+            }
+            Fault::ClearsWhatItCannotRead => {
+                let answer = self.plainly(write).await;
+                if answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Corrupt) {
+                    self.inner.records().replace(&key, &[]).unwrap();
+                }
+                answer
+            }
             _ => self.plainly(write).await,
         }
+    }
+
+    fn stored(&self, key: &Key) -> Option<Vec<u8>> {
+        self.inner.records().read(key).unwrap()
     }
 
     async fn plainly(&self, write: Write) -> Result<Written> {

@@ -10,7 +10,7 @@ use steadfast_conformance::servers::{RedisSentinel, RedisServer};
 use steadfast_redis::{Address, Login, Servers};
 
 fn main() -> io::Result<ExitCode> {
-    suite::prove(Transactions::Any, || {
+    let start = || {
         let group = RedisSentinel::start()?;
         let address = |sentinel: &RedisServer| Address::tcp("127.0.0.1", sentinel.port());
         let servers = Servers::Sentinel {
@@ -19,5 +19,6 @@ fn main() -> io::Result<ExitCode> {
             login: Login::default(),
         };
         Ok((group, servers))
-    })
+    };
+    suite::prove(Transactions::Any, start, |group, _key| group.master())
 }

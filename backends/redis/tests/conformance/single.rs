@@ -10,9 +10,10 @@ use steadfast_conformance::servers::RedisServer;
 use steadfast_redis::{Address, Servers};
 
 fn main() -> io::Result<ExitCode> {
-    suite::prove(Transactions::Any, || {
+    let start = || {
         let server = RedisServer::start()?;
         let servers = Servers::Single(Address::tcp("127.0.0.1", server.port()));
         Ok((server, servers))
-    })
+    };
+    suite::prove(Transactions::Any, start, |server, _key| Ok(server))
 }

@@ -2,21 +2,26 @@
 
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use steadfast_backend::{BackendInfo, Capabilities, Durability, Transactions};
-use steadfast_conformance::Suite;
+use steadfast_backend::{BackendInfo, Capabilities, Durability, Key, Transactions};
+use steadfast_conformance::{Stored, Suite};
 use steadfast_conformance::servers::RedisServer;
 use steadfast_redis::{Address, RedisBackend, RedisConfig, Servers};
 
 /// Runs the suite on servers that it starts, if there are any to start.
-pub(crate) fn prove<Running>(
+///
+/// `keeper` gives the server that keeps a key.
+pub(crate) fn prove<Running: Send + Sync + 'static>(
     transactions: Transactions,
     start: impl FnOnce() -> io::Result<(Running, Servers)>,
+    keeper: fn(&Running, &Key) -> io::Result<&RedisServer>,
 ) -> io::Result<ExitCode> {
     let missing = RedisServer::missing();
     let started = if missing.is_none() { Some(start()?) } else { None };
-    let servers = started.as_ref().map(|(_running, servers)| servers.clone());
+    let (running, servers) = started.unzip();
+    let running = Arc::new(running);
     let suite = Suite::new(declared(transactions), move |_place| {
         let nowhere = || Servers::Single(Address::tcp("127.0.0.1", 0));
         let mut config = RedisConfig::new(servers.clone().unwrap_or_else(nowhere));
@@ -25,7 +30,42 @@ pub(crate) fn prove<Running>(
     });
     // The model needs no more of one kind of Redis than of another.
     let suite = suite.on_real_time().model_ops(2_500).ignored_if(missing);
-    Ok(suite.run())
+    let records = move |_place: &_| Ok(Records { running: Arc::clone(&running), keeper });
+    Ok(suite.damaged_by(records).run())
+}
+
+/// What the servers hold.
+struct Records<Running> {
+    running: Arc<Option<Running>>,
+    keeper: fn(&Running, &Key) -> io::Result<&RedisServer>,
+}
+
+impl<Running> Records<Running> {
+    fn keeper(&self, key: &Key) -> io::Result<&RedisServer> {
+        let running = self.running.as_ref().as_ref();
+        (self.keeper)(running.ok_or(io::ErrorKind::NotConnected)?, key)
+    }
+}
+
+impl<Running: Send + Sync> Stored for Records<Running> {
+    fn read(&mut self, key: &Key) -> io::Result<Option<Vec<u8>>> {
+        let (server, key) = (self.keeper(key)?, key.as_str());
+        if server.command(&["TYPE", key])? == "list" {
+            return server.command(&["LRANGE", key, "0", "-1"]).map(|list| Some(list.into_bytes()));
+        }
+        server.value(key)
+    }
+
+    fn replace(&mut self, key: &Key, bytes: &[u8]) -> io::Result<()> {
+        self.keeper(key)?.replace_value(key.as_str(), bytes)
+    }
+
+    fn estrange(&mut self, key: &Key) -> io::Result<bool> {
+        let (server, key) = (self.keeper(key)?, key.as_str());
+        server.command(&["DEL", key])?;
+        server.command(&["RPUSH", key, "somebody else's"])?;
+        Ok(true)
+    }
 }
 
 fn declared(transactions: Transactions) -> BackendInfo {

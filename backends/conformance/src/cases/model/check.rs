@@ -172,7 +172,8 @@ impl Run<'_> {
                 next => request.after = next,
             }
         }
-        let expected = self.model.keys(&self.namespace, self.now_us()).cloned().collect();
+        let live = |key: &Key| self.model.version(key, self.now_us()).is_some();
+        let expected = self.model.keys(&self.namespace, live).cloned().collect();
         ensure_eq!(listed, expected, "the keys of a scan");
         Ok(())
     }

@@ -66,6 +66,12 @@ mutants! {
     ];
     loses_all_at_close: LosesAllAtClose, plain => [
         "close::acknowledged_writes_are_there_afterwards",
+        "damage::a_batch_makes_the_others",
+        "damage::a_scan_lists_what_cannot_be_read",
+        "damage::a_sweep_leaves_what_cannot_be_read",
+        "damage::a_transaction_makes_nothing",
+        "damage::reads_say_what_cannot_be_read",
+        "damage::writes_leave_what_cannot_be_read",
         "durability::a_clock_set_back_reuses_no_version",
         "durability::deadlines_go_on_while_it_is_closed",
         "durability::entries_come_back_as_they_were",

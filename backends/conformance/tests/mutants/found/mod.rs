@@ -1,6 +1,7 @@
 //! Which cases find which mutant.
 
 mod conditions;
+mod damage;
 mod lifetime;
 mod reads;
 mod several;

@@ -54,6 +54,7 @@ mutants! {
     ];
     miss_is_an_empty_entry: MissIsAnEmptyEntry, plain => [
         "cancellation::a_batch_dropped_at_every_await",
+        "damage::a_transaction_makes_nothing",
         "durability::a_clock_set_back_revives_nothing",
         "durability::deadlines_go_on_while_it_is_closed",
         "durability::deleted_entries_stay_deleted",

@@ -5,6 +5,7 @@ use crate::{mutants, no_scan, no_transactions, one_group, plain};
 
 mutants! {
     applies_half_of_a_refused_one: AppliesHalfOfARefusedOne, plain => [
+        "damage::a_transaction_makes_nothing",
         "model::random_operations_agree_with_the_model",
         "transactions::a_refused_one_changes_nothing",
         "transactions::a_touch_of_an_absent_key_refuses_all",
@@ -70,10 +71,12 @@ mutants! {
         "scan::namespaces_count_by_whole_segments",
     ];
     lists_the_expired: ListsTheExpired, plain => [
+        "damage::a_scan_lists_what_cannot_be_read",
         "model::random_operations_agree_with_the_model",
         "scan::expired_and_deleted_keys_are_not_listed",
     ];
     prefix_is_no_segment: PrefixIsNoSegment, plain => [
+        "damage::a_scan_lists_what_cannot_be_read",
         "model::random_operations_agree_with_the_model",
         "scan::namespaces_count_by_whole_segments",
     ];
