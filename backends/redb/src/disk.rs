@@ -1,6 +1,7 @@
 //! A disk in memory that fails on command: out of space, failing syncs, and power cuts that leave
 //! any part of what was not synced.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,6 +9,8 @@ use redb::StorageBackend;
 
 /// The unit that a disk writes whole.
 const SECTOR_LEN: usize = 512;
+/// The unit in which it gives room.
+const PAGE_LEN: usize = 4 << 10;
 
 /// Clones are the same disk.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +28,10 @@ pub(crate) struct State {
     pub(crate) calls_left: Option<u64>,
     /// No length above this.
     pub(crate) len_max: Option<u64>,
+    /// No more pages that hold something, beside those in reserve.
+    pub(crate) pages_max: Option<u64>,
+    pages: BTreeSet<usize>,
+    reserved: u64,
     pub(crate) sync_fails: bool,
     pub(crate) syncs: u64,
 }
@@ -63,6 +70,32 @@ impl State {
             }
             None => Ok(()),
         }
+    }
+}
+
+impl State {
+    /// Keeps so many pages free, as far as there are any.
+    pub(crate) fn reserve(&mut self, wanted: u64) {
+        let Some(max) = self.pages_max else { return };
+        self.reserved = wanted.min(max.saturating_sub(self.pages.len() as u64));
+    }
+
+    pub(crate) fn give_back(&mut self, pages: u64) -> bool {
+        let had = self.reserved;
+        self.reserved = had.saturating_sub(pages);
+        had > 0
+    }
+
+    /// A page takes room from when it is first written.
+    fn fill_pages(&mut self, bytes: std::ops::Range<usize>) -> io::Result<()> {
+        let pages = bytes.start / PAGE_LEN..bytes.end.div_ceil(PAGE_LEN);
+        let new: Vec<_> = pages.filter(|page| !self.pages.contains(page)).collect();
+        let used = (self.pages.len() + new.len()) as u64 + self.reserved;
+        if !new.is_empty() && self.pages_max.is_some_and(|max| used > max) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.pages.extend(new);
+        Ok(())
     }
 }
 
@@ -106,6 +139,7 @@ impl StorageBackend for Disk {
         let mut state = self.state();
         state.call()?;
         let start = usize::try_from(offset).map_err(io::Error::other)?;
+        state.fill_pages(start..start + data.len())?;
         let into = state.image.get_mut(start..start + data.len());
         into.ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
         state.pending.push((start, data.to_vec()));

@@ -16,6 +16,7 @@ use steadfast_embedded::{
 use crate::RedbConfig;
 use crate::creation::is_cut_short;
 use crate::error::{fault, foreign};
+use crate::reserve::Reserve;
 
 /// The durable embedded backend. The [crate] page has an example, [`Embedded`] its methods.
 pub type RedbBackend = Embedded<RedbEngine>;
@@ -24,6 +25,7 @@ pub type RedbBackend = Embedded<RedbEngine>;
 #[derive(Debug)]
 pub struct RedbEngine {
     database: Slot<Database>,
+    reserve: Reserve,
     path: PathBuf,
 }
 
@@ -68,8 +70,15 @@ impl Engine for RedbEngine {
 
     fn open(config: RedbConfig) -> Result<Self, Fault> {
         let path = config.path.clone();
+        #[cfg(test)]
+        let disk = config.disk.clone();
         let database = Slot::open(move |lost_to| open_database(&config, lost_to))?;
-        Ok(Self { database, path })
+        #[cfg(test)]
+        if let Some(disk) = disk {
+            return Ok(Self { database, reserve: Reserve::On(disk), path });
+        }
+        let reserve = Reserve::beside(&path);
+        Ok(Self { database, reserve, path })
     }
 
     fn read(&self, table: Table, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, Fault> {
@@ -104,20 +113,18 @@ impl Engine for RedbEngine {
     }
 
     fn commit(&self, ops: Vec<Op>) -> Result<(), Fault> {
-        self.with(|database| {
-            // A transaction of redb syncs its file before `commit` returns, unless told otherwise.
-            let changes = database.begin_write()?;
-            for table in [Table::Data, Table::Expiry, Table::Meta] {
-                let mut open = changes.open_table(definition(table))?;
-                for op in ops.iter().filter(|op| op.table == table) {
-                    match &op.value {
-                        Some(value) => open.insert(&*op.key, &**value)?,
-                        None => open.remove(&*op.key)?,
-                    };
+        let stores = |op: &Op| op.table == Table::Data && op.value.is_some();
+        let removes = ops.iter().any(|op| op.value.is_none()) && !ops.iter().any(stores);
+        if !removes {
+            self.reserve.fill();
+        }
+        loop {
+            match self.commit_once(&ops) {
+                Err(fault) if removes && fault.kind() == ErrorKind::Full && self.reserve.give() => {
                 }
+                committed => return committed,
             }
-            Ok(changes.commit()?)
-        })
+        }
     }
 
     fn len(&self, table: Table) -> Result<Option<u64>, Fault> {
@@ -139,6 +146,23 @@ impl Engine for RedbEngine {
 }
 
 impl RedbEngine {
+    fn commit_once(&self, ops: &[Op]) -> Result<(), Fault> {
+        self.with(|database| {
+            // A transaction of redb syncs its file before `commit` returns, unless told otherwise.
+            let changes = database.begin_write()?;
+            for table in [Table::Data, Table::Expiry, Table::Meta] {
+                let mut open = changes.open_table(definition(table))?;
+                for op in ops.iter().filter(|op| op.table == table) {
+                    match &op.value {
+                        Some(value) => open.insert(&*op.key, &**value)?,
+                        None => open.remove(&*op.key)?,
+                    };
+                }
+            }
+            Ok(changes.commit()?)
+        })
+    }
+
     fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, Error>) -> Result<T, Fault> {
         self.database.with(|database| work(database).map_err(|error| fault(error, &self.path)))
     }

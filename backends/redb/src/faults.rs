@@ -86,6 +86,37 @@ async fn a_full_disk_lets_deletes_through() {
     assert!(backend.write(&put("small", 50_000)).await.unwrap().is_applied(), "the room is back");
 }
 
+/// Not a page is left but what is in reserve, and nothing was ever removed, so that there is no page
+/// to use again.
+#[tokio::test]
+async fn a_disk_that_is_full_to_the_brim_lets_sessions_end() {
+    let disk = Disk::default();
+    let backend = open(&disk).unwrap();
+    let mut names = 0;
+    let mut fill = async |len: usize| {
+        loop {
+            let put = put(format!("{names}"), len);
+            match backend.write(&put).await {
+                Ok(_) => names += 1,
+                Err(error) => break assert_eq!(error.kind(), ErrorKind::Full, "{error:?}"),
+            }
+        }
+    };
+    disk.state().pages_max = Some(800);
+    for len in [10_000, 1_000, 100, 1] {
+        fill(len).await;
+    }
+    for session in (0..names).step_by(7) {
+        let end = [
+            Write::delete(key(session)).only_if(steadfast_backend::Condition::Present),
+            Write::check(key("list"), steadfast_backend::Condition::Absent),
+        ];
+        let ended = backend.transact(&end).await;
+        assert!(ended.is_ok(), "{session} of {names}: {ended:?}");
+        assert!(!is_there(&backend, session).await);
+    }
+}
+
 #[tokio::test]
 async fn the_space_may_end_at_any_call() {
     for calls in 0..40 {

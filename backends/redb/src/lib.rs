@@ -28,7 +28,7 @@
 //! | no permission, read-only file system | `Rejected` | make it writable |
 //! | a directory, or a file of something else | `Config` | use another path |
 //! | damaged or truncated, or written by a newer version | `Corrupt` | restore a backup; upgrade |
-//! | no space left | `Full` | free some; the next write works again, without a restart |
+//! | no space left | `Full` | free some; the next write works again, without a restart. What only removes something works meanwhile, from 1 MiB that a file beside this one keeps |
 //! | any other I/O error | `Unavailable` | the file is opened again at the next call |
 //!
 //! After an unclean stop, opening reads and checks the whole file, and says so in the log. After a
@@ -45,6 +45,7 @@ mod config;
 mod creation;
 mod engine;
 mod error;
+mod reserve;
 
 #[cfg(test)]
 mod disk;

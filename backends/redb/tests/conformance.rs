@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use redb::{ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use redb::{ReadableDatabase as _, TableDefinition};
 use steadfast_backend::{BackendInfo, Capabilities, Durability, Key, Transactions};
 use steadfast_conformance::{Stored, Suite};
 use steadfast_redb::{Options, RedbBackend};
