@@ -27,6 +27,8 @@ pub(crate) struct Item {
     pub(crate) cas: u64,
     /// Seconds until it expires; `None` if it does not.
     pub(crate) left_s: Option<u32>,
+    /// The length of the value.
+    pub(crate) len: u64,
     /// Empty where it was not asked for.
     pub(crate) value: Vec<u8>,
 }
@@ -147,7 +149,7 @@ fn parse<O: Operation>(operation: &O, answer: MetaCommandResult) -> Result<O::Ou
 }
 
 fn get(key: &str) -> Get {
-    Get::new(key).meta(Meta::NONE.cas().ttl())
+    Get::new(key).meta(Meta::NONE.cas().ttl().size())
 }
 
 fn item(result: GetResult) -> Result<Option<Item>> {
@@ -163,6 +165,7 @@ fn item(result: GetResult) -> Result<Option<Item>> {
         format: result.client_flags.ok_or_else(error::garbled)?,
         cas: result.item.cas.ok_or_else(error::garbled)?,
         left_s,
+        len: result.item.size.ok_or_else(error::garbled)?,
         value: result.value.unwrap_or_default(),
     }))
 }

@@ -30,7 +30,15 @@ pub(crate) fn version(item: &Item) -> Result<Version> {
                       as it is: upgrade, or use another namespace or server";
         return Err(Error::new(ErrorKind::Corrupt, detail));
     }
+    if item.len < HEADER_LEN as u64 {
+        return Err(cut_short());
+    }
     version_of_cas(item.cas)
+}
+
+fn cut_short() -> Error {
+    let detail = "what is stored there is cut short; it is left as it is";
+    Error::new(ErrorKind::Corrupt, detail)
 }
 
 pub(crate) fn version_of_cas(cas: u64) -> Result<Version> {
@@ -45,10 +53,7 @@ pub(crate) fn version_of_cas(cas: u64) -> Result<Version> {
 pub(crate) fn decode(item: Item, clock: ServerClock, asked: Instant) -> Result<Entry> {
     let version = version(&item)?;
     let value = Bytes::from(item.value);
-    let Some((written, margin)) = header(&value) else {
-        let detail = "what is stored there is cut short; it is left as it is";
-        return Err(Error::new(ErrorKind::Corrupt, detail));
-    };
+    let (written, margin) = header(&value).ok_or_else(cut_short)?;
     let answered = Instant::now();
     let now_us = clock.at(answered).earliest_us();
     // From the latest time it may have been written to the earliest time it may be.
@@ -80,7 +85,7 @@ mod tests {
     }
 
     fn item(value: Vec<u8>) -> Item {
-        Item { format: FORMAT, cas: 7, left_s: None, value }
+        Item { format: FORMAT, cas: 7, left_s: None, len: value.len() as u64, value }
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steadfast_backend::{BackendInfo, Capabilities, Durability, Key, Transactions};
-use steadfast_conformance::{Stored, Suite};
 use steadfast_conformance::servers::MemcachedServer;
+use steadfast_conformance::{Stored, Suite};
 use steadfast_memcached::{MemcachedBackend, MemcachedConfig};
 
 const DECLARED: BackendInfo = BackendInfo {

@@ -6,17 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steadfast_backend::{BackendInfo, Capabilities, Durability, Key, Transactions};
-use steadfast_conformance::{Stored, Suite};
 use steadfast_conformance::servers::RedisServer;
+use steadfast_conformance::{Stored, Suite};
 use steadfast_redis::{Address, RedisBackend, RedisConfig, Servers};
 
+/// The server that keeps a key.
+type Keeper<Running> = for<'a> fn(&'a Running, &Key) -> io::Result<&'a RedisServer>;
+
 /// Runs the suite on servers that it starts, if there are any to start.
-///
-/// `keeper` gives the server that keeps a key.
 pub(crate) fn prove<Running: Send + Sync + 'static>(
     transactions: Transactions,
     start: impl FnOnce() -> io::Result<(Running, Servers)>,
-    keeper: fn(&Running, &Key) -> io::Result<&RedisServer>,
+    keeper: Keeper<Running>,
 ) -> io::Result<ExitCode> {
     let missing = RedisServer::missing();
     let started = if missing.is_none() { Some(start()?) } else { None };
@@ -37,7 +38,7 @@ pub(crate) fn prove<Running: Send + Sync + 'static>(
 /// What the servers hold.
 struct Records<Running> {
     running: Arc<Option<Running>>,
-    keeper: fn(&Running, &Key) -> io::Result<&RedisServer>,
+    keeper: Keeper<Running>,
 }
 
 impl<Running> Records<Running> {
