@@ -42,7 +42,7 @@
 //! A client of a server, whose time the suite cannot move, adds [`Suite::on_real_time`], and
 //! [`Suite::hiding`] with the password that must never be shown.
 //!
-//! What no backend may do is to take for absent, or to overwrite, what it cannot read. To prove that,
+//! No backend may take for absent, or overwrite, what it cannot read. To prove that,
 //! [`Suite::damaged_by`] gives the suite the stored bytes, past the backend.
 //!
 //! # How it runs

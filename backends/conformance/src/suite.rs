@@ -126,9 +126,9 @@ impl Suite {
         self.with(|settings| settings.secrets.push(secret))
     }
 
-    /// Lets the suite damage what is stored, past the backend: `open` gives the records of the store
-    /// at a place, whose backend is closed until they are dropped. Without it the cases that need
-    /// damage are ignored.
+    /// Lets the suite damage what is stored, past the backend: `open` gives the records of the
+    /// store at a place, whose backend is closed until they are dropped. Without it the cases that
+    /// need damage are ignored.
     #[must_use]
     pub fn damaged_by<Open, S>(self, open: Open) -> Self
     where

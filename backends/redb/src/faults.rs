@@ -86,8 +86,8 @@ async fn a_full_disk_lets_deletes_through() {
     assert!(backend.write(&put("small", 50_000)).await.unwrap().is_applied(), "the room is back");
 }
 
-/// Not a page is left but what is in reserve, and nothing was ever removed, so that there is no page
-/// to use again.
+/// Not a page is left but what is in reserve, and nothing was ever removed, so that there is no
+/// page to use again.
 #[tokio::test]
 async fn a_disk_that_is_full_to_the_brim_lets_sessions_end() {
     let disk = Disk::default();
