@@ -18,7 +18,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use steadfast::backend::{Bytes, ErrorKind, Group, Key};
-use steadfast::{Codec, Sessions, State, Store};
+use steadfast::idempotency::{Begin, Fingerprint, IdempotencyKey, Scope};
+use steadfast::{Codec, Idempotency, Principal, Sessions, State, Store};
 use tokio::runtime::{Builder, Runtime};
 
 /// Any type, stored under one version.
@@ -508,7 +509,7 @@ async fn no_session_is_made_that_could_not_be_loaded() {
     let backend = steadfast::connect("memory:").await.unwrap();
     let store = Store::builder(backend.clone()).codec(Codec::Postcard).build().unwrap();
     let sessions: Sessions<Stored<Skips>> = Sessions::builder(&store).build().unwrap();
-    let alice = steadfast::Principal::new("alice").unwrap();
+    let alice = Principal::new("alice").unwrap();
     let whole = Stored(Skips { a: Some(vec![1]), ..shifted() });
     assert!(sessions.create(Stored(shifted())).await.is_err());
     assert!(sessions.sign_in(&alice, "phone", Stored(shifted())).await.is_err());
@@ -521,4 +522,20 @@ async fn no_session_is_made_that_could_not_be_loaded() {
     sessions.update(&id, |state| state.0.a = None).await.unwrap();
     let state = sessions.load(&id).await.unwrap().unwrap().state;
     assert_eq!(state, Stored(Skips { a: None, ..whole.0 }));
+}
+
+#[tokio::test]
+async fn no_answer_is_kept_that_could_not_be_replayed() {
+    let backend = steadfast::connect("memory:").await.unwrap();
+    let store = Store::builder(backend).codec(Codec::Postcard).build().unwrap();
+    let claims: Idempotency<Stored<Skips>> = Idempotency::builder(&store).build().unwrap();
+    let scope = Scope::of(&Principal::new("alice").unwrap(), "POST /pay");
+    let (key, asked) = (IdempotencyKey::new("k-1").unwrap(), Fingerprint::of(["10 EUR"]));
+    let Begin::Acquired(claim) = claims.begin(&scope, &key, &asked).await.unwrap() else {
+        panic!("the key is new");
+    };
+    let error = claim.complete(&Stored(shifted())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    let again = claims.begin(&scope, &key, &asked).await.unwrap();
+    assert!(matches!(again, Begin::InFlight { .. }));
 }
