@@ -6,6 +6,8 @@ use poem::Response;
 use poem::http::header::{self, HeaderName};
 use poem::http::{HeaderMap, HeaderValue, StatusCode};
 
+use super::wire::trim_ows;
+
 /// The entity tag of one version of a resource; `Display` is the value of an `ETag` header.
 ///
 /// A tag to which a proxy has appended `-gzip`, as Apache does where it compresses, still counts as
@@ -72,7 +74,7 @@ impl fmt::Display for EntityTag {
 /// The tags of a header. Ours have no commas, and a foreign one that is split names none of ours.
 fn tags(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(',')).map(str::trim)
+    lines.flat_map(|line| line.split(',')).map(trim_ows)
 }
 
 #[cfg(test)]
