@@ -1,6 +1,6 @@
 //! How sessions end, and the list of those that have not.
 
-use crate::backend::{Condition, Error, Result, Transacted, Write, Written};
+use crate::backend::{Condition, Error, ErrorKind, Result, Transacted, Write, Written};
 use crate::store;
 use crate::{Principal, State};
 
@@ -11,8 +11,9 @@ use super::{Device, Ended, Happening, SessionError, SessionId, Sessions};
 
 impl<T: State> Sessions<T> {
     /// Ends a session at once, also if its id was renewed within the grace, and takes it off the
-    /// list of devices. Ending one that is gone is fine. Two trips; more
-    /// [without transactions](super#without-transactions).
+    /// list of devices. Ending one that is gone is fine. On a store that is full it ends, too; the
+    /// list then names it until somebody looks at it. Two trips; more
+    /// [without transactions](super#without-transactions), and where the store is full.
     ///
     /// # Errors
     ///
@@ -81,7 +82,7 @@ impl<T: State> Sessions<T> {
                 self.tell_of(Happening::Destroyed, &[device], owner);
                 ended = true;
             }
-            if struck == Struck::Both {
+            if matches!(struck, Struck::Both | Struck::Listed) {
                 return Ok(true);
             }
         }
@@ -93,7 +94,7 @@ impl<T: State> Sessions<T> {
     async fn strike(
         &self,
         roster: Option<Roster>,
-        mut deletes: Vec<Write>,
+        deletes: Vec<Write>,
         is_it: impl Fn(&DeviceRecord) -> bool,
         owner: Option<&str>,
     ) -> Result<Struck> {
@@ -105,19 +106,29 @@ impl<T: State> Sessions<T> {
             }
         };
         let struck = match &list {
-            Some((list, _)) if self.store.transacts() => {
-                deletes.insert(0, list.clone());
-                match self.store.transact(&deletes).await? {
-                    Transacted::Applied { .. } => Struck::Both,
-                    Transacted::Refused { .. } => Struck::Neither,
-                }
-            }
+            Some((list, _)) if self.store.transacts() => self.strike_at_once(list, deletes).await?,
             _ => self.strike_in_order(list.as_ref().map(|(list, _)| list), deletes).await?,
         };
         if let (Struck::Both, Some((_, over))) = (struck, list) {
             self.tell_of(Happening::Expired, &over, owner);
         }
         Ok(struck)
+    }
+
+    /// All or nothing. But a store that is full must not keep anybody signed in: what cannot be
+    /// written there is left.
+    async fn strike_at_once(&self, list: &Write, deletes: Vec<Write>) -> Result<Struck> {
+        let with = |first: Write| [vec![first], deletes.clone()].concat();
+        let (answer, struck) = match self.store.transact(&with(list.clone())).await {
+            Err(error) if error.kind() == ErrorKind::Full => {
+                (self.store.transact(&with(unchanged(list))).await?, Struck::Listed)
+            }
+            answer => (answer?, Struck::Both),
+        };
+        Ok(match answer {
+            Transacted::Applied { .. } => struck,
+            Transacted::Refused { .. } => Struck::Neither,
+        })
     }
 
     /// The session first: on the list it may stay for a while, but not off the list.
@@ -130,8 +141,14 @@ impl<T: State> Sessions<T> {
         }
         let Some(list) = list else { return Ok(Struck::Both) };
         // If that fails, the next look at the list finds that the session is over.
-        Ok(match self.store.write(list).await {
-            Ok(Written::Applied { .. }) => Struck::Both,
+        let (written, struck) = match self.store.write(list).await {
+            Err(error) if error.kind() == ErrorKind::Full => {
+                (self.store.write(&unchanged(list)).await, Struck::Listed)
+            }
+            written => (written, Struck::Both),
+        };
+        Ok(match written {
+            Ok(Written::Applied { .. }) => struck,
             Ok(Written::Refused { .. }) | Err(_) => Struck::Session,
         })
     }
@@ -222,6 +239,11 @@ impl<T: State> Sessions<T> {
     }
 }
 
+/// Holds while nobody has changed the list that this would write.
+fn unchanged(list: &Write) -> Write {
+    Write::check(list.key().clone(), list.condition())
+}
+
 /// An error is ambiguous if something was done before it.
 fn half_done(error: Error, done: bool) -> Error {
     if done { error.ambiguous() } else { error }
@@ -233,6 +255,9 @@ enum Struck {
     Neither,
     /// It is over, but its principal's list has changed meanwhile, or could not be written.
     Session,
+    /// It is over. Its principal's list has not changed, and the store is too full to write it: the
+    /// next look at it finds that the session is over.
+    Listed,
     /// It is over, and off the list.
     Both,
 }

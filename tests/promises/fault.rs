@@ -31,6 +31,7 @@ pub(crate) struct Faulty {
     next: Mutex<Vec<Option<Fault>>>,
     calls: AtomicUsize,
     is_read_only: AtomicBool,
+    is_full: AtomicBool,
 }
 
 impl Faulty {
@@ -40,6 +41,7 @@ impl Faulty {
             next: Mutex::default(),
             calls: AtomicUsize::new(0),
             is_read_only: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
         })
     }
 
@@ -57,6 +59,19 @@ impl Faulty {
     #[allow(dead_code, reason = "the tests of `http` need it not")]
     pub(crate) fn read_only(&self, is_read_only: bool) {
         self.is_read_only.store(is_read_only, Ordering::SeqCst);
+    }
+
+    /// Whether nothing more can be stored: puts fail, and what holds one.
+    pub(crate) fn full(&self, is_full: bool) {
+        self.is_full.store(is_full, Ordering::SeqCst);
+    }
+
+    fn check_room(&self, writes: &[Write]) -> Result<()> {
+        let puts = writes.iter().any(|write| matches!(write, Write::Put { .. }));
+        if puts && self.is_full.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::Full, "the test left no room"));
+        }
+        Ok(())
     }
 
     /// No more faults.
@@ -131,7 +146,11 @@ impl Backend for Faulty {
     }
 
     async fn write(&self, write: &Write) -> Result<Written> {
-        self.pass_write(self.inner.write(write)).await
+        let write = async {
+            self.check_room(std::slice::from_ref(write))?;
+            self.inner.write(write).await
+        };
+        self.pass_write(write).await
     }
 
     async fn write_many(&self, writes: &[Write]) -> Result<Vec<Result<Written>>> {
@@ -139,7 +158,11 @@ impl Backend for Faulty {
     }
 
     async fn transact(&self, writes: &[Write]) -> Result<Transacted> {
-        self.pass_write(self.inner.transact(writes)).await
+        let transact = async {
+            self.check_room(writes)?;
+            self.inner.transact(writes).await
+        };
+        self.pass_write(transact).await
     }
 
     async fn scan(&self, request: ScanRequest) -> Result<ScanPage> {

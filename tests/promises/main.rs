@@ -13,6 +13,7 @@ mod fault;
 mod world;
 
 mod cleanup;
+mod full_store;
 mod guarded;
 #[cfg(feature = "redis")]
 mod journal;
