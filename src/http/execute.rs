@@ -5,7 +5,7 @@ use poem::http::StatusCode;
 use poem::{Endpoint, IntoResponse, Request, Response};
 use tracing::error;
 
-use crate::backend::{Condition, Entry, Key, Write};
+use crate::backend::{Condition, Entry, Error, Key, Write};
 use crate::idempotency::{self, Claim, CompletedWith, Ending, Reason, Settled, detached, give_up};
 use crate::store::{UPDATE_ATTEMPTS_MAX, contended};
 use crate::{Idempotency, State, Store};
@@ -132,6 +132,14 @@ impl Deref for Execution {
 /// A response, and who waits for the rest of its body.
 type Told = (Response, Option<(Rest, StoredResponse, Execution)>);
 
+/// What is to be answered, once the handler has run.
+pub(super) enum Ran {
+    /// Every retry gets the same.
+    Kept(Response),
+    /// The store does not keep the answer.
+    Unkept(Error, Response),
+}
+
 /// Runs the handler and settles the claim by what it answers.
 pub(super) async fn execute<E: Endpoint + 'static>(
     endpoint: Arc<E>,
@@ -139,7 +147,7 @@ pub(super) async fn execute<E: Endpoint + 'static>(
     (claim, sent): (Claim<StoredResponse>, tokio::time::Instant),
     idempotency: &Idempotency<StoredResponse>,
     keeping: Arc<Keeping>,
-) -> Result<Response, Problem> {
+) -> Result<Ran, Problem> {
     let work = |inner| async move {
         let execution = Execution { inner, keeping, committed: Arc::default() };
         request.extensions_mut().insert(execution.clone());
@@ -154,7 +162,8 @@ pub(super) async fn execute<E: Endpoint + 'static>(
             Ending::Answer(_, told) | Ending::NotExecuted(_, told) | Ending::Unknown(_, _, told),
         ) => told,
         // What this run did does not count; the winner's answer is the answer.
-        Settled::Fenced(Some(answer)) => return Ok(answer.replay()),
+        Settled::Unkept(error, (response, _rest)) => return Ok(Ran::Unkept(error, response)),
+        Settled::Fenced(Some(answer)) => return Ok(Ran::Kept(answer.replay())),
         Settled::Fenced(None) => return Err(unknown::taken_over()),
         Settled::Broken(_reason) => return Err(unknown::broken()),
     };
@@ -168,7 +177,7 @@ pub(super) async fn execute<E: Endpoint + 'static>(
             }
         }));
     }
-    Ok(response)
+    Ok(Ran::Kept(response))
 }
 
 /// What the answer says of the effects. It is kept before the client sees the first byte of it.

@@ -12,7 +12,7 @@ use crate::{Idempotency, Principal};
 
 use super::age::Age;
 use super::body::take_in;
-use super::execute::execute;
+use super::execute::{Ran, execute};
 use super::fingerprint::fingerprint;
 use super::key::idempotency_key;
 use super::origin::is_safe;
@@ -38,7 +38,7 @@ use super::{Problem, StoredResponse, unknown};
 /// | a former run failed and may not run again | its answer, with the member `"outcome": "unknown"` |
 /// | a former run died and may not run again | 409, outcome unknown |
 /// | the key is older than what is remembered, where [asked for](Self::refuse_old_keys) | 412 |
-/// | the store cannot answer, or the process shuts down | 503 with `Retry-After`; nothing was executed, or the retry finds out; but see [`fail_open`](Self::fail_open) |
+/// | the store cannot answer, or the process shuts down | 503 with `Retry-After`; nothing was executed, or the retry finds out; but see [`fail_open`](Self::fail_open) and [`even_when_full`](Self::even_when_full) |
 ///
 /// Behind a [`CookieSession`](super::CookieSession), the handler's session changes that wait for
 /// its commit are made after the answer is kept. A client that goes away, or a commit that fails,
@@ -55,7 +55,25 @@ pub struct Idempotent {
     keeping: Arc<Keeping>,
     request_len_max: usize,
     age: Option<Age>,
-    fails_open: bool,
+    unclaimed: Unclaimed,
+}
+
+/// When a handler runs though its key could not be claimed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Unclaimed {
+    when_out: bool,
+    when_full: bool,
+}
+
+impl Unclaimed {
+    fn allows(self, error: &Error) -> bool {
+        (self.when_out && error.is_outage()) || self.allows_unkept(error)
+    }
+
+    /// The same of its answer, which could not be kept.
+    fn allows_unkept(self, error: &Error) -> bool {
+        self.when_full && error.kind() == ErrorKind::Full
+    }
 }
 
 /// Whose keys they are.
@@ -70,7 +88,8 @@ impl Idempotent {
     /// Keys that belong to a principal and a route.
     pub fn new(idempotency: Idempotency<StoredResponse>) -> Self {
         let (keys, keeping) = (Keys::Principal, Arc::default());
-        Self { idempotency, keys, keeping, request_len_max: 1 << 20, age: None, fails_open: false }
+        let unclaimed = Unclaimed::default();
+        Self { idempotency, keys, keeping, request_len_max: 1 << 20, age: None, unclaimed }
     }
 
     /// Keys that belong to a session: for what is done to the session itself. With a key that
@@ -136,8 +155,19 @@ impl Idempotent {
     /// `Idempotency-Status: bypassed`; it is logged, and counted as `bypassed` in the
     /// [metrics](crate::observe).
     #[must_use]
-    pub fn fail_open(self) -> Self {
-        Self { fails_open: true, ..self }
+    pub fn fail_open(mut self) -> Self {
+        self.unclaimed.when_out = true;
+        self
+    }
+
+    /// On a store that is full, runs the handler without a claim instead of answering 503, and
+    /// gives its answer though it cannot be kept. For handlers that only remove something and may
+    /// run twice, such as a log-out: a key for which there is no room must keep nobody signed in.
+    /// What is said of the answer is as for [`fail_open`](Self::fail_open).
+    #[must_use]
+    pub fn even_when_full(mut self) -> Self {
+        self.unclaimed.when_full = true;
+        self
     }
 
     /// Refuses new requests that say themselves that they are older than what is remembered,
@@ -197,14 +227,14 @@ impl Idempotent {
         let too_old = self.age.as_ref().is_some_and(|age| age.is_over(&key, request.headers()));
 
         let (idempotency, keeping) = (self.idempotency.clone(), self.keeping.clone());
-        let fails_open = self.fails_open;
+        let unclaimed = self.unclaimed;
         // On a task of its own, so that a client that goes away cuts off neither the handler nor
         // the claim: nobody would hold it.
         let task = detached(async move {
             let _entered = idempotency.enter()?;
             let claimed = idempotency.begin_waiting(&scope, &key, &fingerprint).await;
             let (begin, sent) = match claimed {
-                Err(error) if fails_open && error.is_outage() => {
+                Err(error) if unclaimed.allows(&error) => {
                     return Ok(bypass(&*endpoint, request, &idempotency, &error).await);
                 }
                 claimed => claimed?,
@@ -215,7 +245,14 @@ impl Idempotent {
                     Err(key_too_old())
                 }
                 Begin::Acquired(claim) => {
-                    execute(endpoint, request, (claim, sent), &idempotency, keeping).await
+                    let ran = execute(endpoint, request, (claim, sent), &idempotency, keeping);
+                    match ran.await? {
+                        Ran::Kept(response) => Ok(response),
+                        Ran::Unkept(error, response) if unclaimed.allows_unkept(&error) => {
+                            Ok(bypassed(response, &idempotency, &error))
+                        }
+                        Ran::Unkept(error, _) => Err(error.into()),
+                    }
                 }
                 Begin::Replay(answer) => Ok(answer.replay()),
                 Begin::InFlight { lease_left, .. } => Err(unknown::in_flight(lease_left)),
@@ -254,12 +291,21 @@ async fn bypass<E: Endpoint>(
     idempotency: &Idempotency<StoredResponse>,
     error: &Error,
 ) -> Response {
-    idempotency.meters.claim(Claimed::Bypassed);
-    warn!(%error, "a request runs without a claim, because the store is out");
-    let mut response = match endpoint.call(request).await {
+    let response = match endpoint.call(request).await {
         Ok(output) => output.into_response(),
         Err(error) => Problem::from_poem(error),
     };
+    bypassed(response, idempotency, error)
+}
+
+/// The answer to a request that a retry would run again.
+fn bypassed(
+    mut response: Response,
+    idempotency: &Idempotency<StoredResponse>,
+    error: &Error,
+) -> Response {
+    idempotency.meters.claim(Claimed::Bypassed);
+    warn!(%error, "a request ran without a claim or its answer is not kept, as the store fails");
     response.headers_mut().insert(IDEMPOTENCY_STATUS, HeaderValue::from_static("bypassed"));
     response
 }

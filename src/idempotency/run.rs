@@ -89,6 +89,8 @@ pub(crate) enum Ending<A, R, E> {
 pub(crate) enum Settled<A, R, E> {
     /// By itself, and it counts.
     Own(Ending<A, R, E>),
+    /// By itself, with an answer that the store did not keep.
+    Unkept(Error, R),
     /// What it did does not count; the winner's answer, if it is there.
     Fenced(Option<A>),
     /// It panicked or was cut off.
@@ -184,6 +186,7 @@ impl<A: State> Idempotency<A> {
             Settled::Own(Ending::NotExecuted(_, error) | Ending::Unknown(_, _, error)) => {
                 Ran::Failed(error)
             }
+            Settled::Unkept(error, ()) => return Err(error),
             Settled::Fenced(Some(answer)) => Ran::Replayed(answer),
             Settled::Fenced(None) => Ran::InFlight { lease_left: self.lease() },
             Settled::Broken(reason) => Ran::Indeterminate { reason, answer: None },
@@ -227,7 +230,7 @@ impl<A: State> Idempotency<A> {
         let mut work = detached(work(execution.clone()));
         let cut_off = tokio::select! {
             biased;
-            ended = &mut work => return settle(&execution, ended).await,
+            ended = &mut work => return Ok(settle(&execution, ended).await),
             () = self.background.over() => Reason::Shutdown,
             () = sleep(self.background.deadline) => Reason::Deadline,
             // Never ends.
@@ -258,17 +261,19 @@ pub(crate) fn detached<T: Send + 'static>(
 async fn settle<A: State, R, E>(
     execution: &Execution<A>,
     ended: std::result::Result<Ending<A, R, E>, JoinError>,
-) -> Result<Settled<A, R, E>> {
+) -> Settled<A, R, E> {
     let (settled, counts) = match ended {
-        Ok(ending) => {
-            let counts = match &ending {
-                Ending::Answer(answer, _) => complete(execution, answer).await?,
-                Ending::NotExecuted(told, _) => release(execution, told.as_ref()).await,
-                Ending::Unknown(reason, told, _) => {
-                    give_up(execution, *reason, told.as_ref()).await
-                }
-            };
-            (Settled::Own(ending), counts)
+        Ok(Ending::Answer(answer, told)) => match complete(execution, &answer).await {
+            Ok(counts) => (Settled::Own(Ending::Answer(answer, told)), counts),
+            Err(error) => return Settled::Unkept(error, told),
+        },
+        Ok(Ending::NotExecuted(answer, told)) => {
+            let counts = release(execution, answer.as_ref()).await;
+            (Settled::Own(Ending::NotExecuted(answer, told)), counts)
+        }
+        Ok(Ending::Unknown(reason, answer, told)) => {
+            let counts = give_up(execution, reason, answer.as_ref()).await;
+            (Settled::Own(Ending::Unknown(reason, answer, told)), counts)
         }
         Err(broken) => {
             let reason = if broken.is_panic() { Reason::Panicked } else { Reason::Cancelled };
@@ -276,10 +281,10 @@ async fn settle<A: State, R, E>(
             (Settled::Broken(reason), give_up(execution, reason, None).await)
         }
     };
-    Ok(match counts {
+    match counts {
         Completion::Completed => settled,
         Completion::Fenced { winner } => Settled::Fenced(winner),
-    })
+    }
 }
 
 async fn complete<A: State>(execution: &Execution<A>, answer: &A) -> Result<Completion<A>> {
