@@ -19,14 +19,15 @@ const DOWN: Duration = Duration::from_secs(2);
 pub enum HealthStatus {
     /// The store answers.
     Ok,
-    /// It answers, but slowly, or calls to a server of it are not all let through.
+    /// It answers, but slowly, or it warns of something, such as that it takes no writes, or calls
+    /// to a server of it are not all let through.
     Degraded,
     /// It does not answer.
     Down,
 }
 
 /// What a health check found. As a response: 200, or 503 if the store is down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthReport {
     /// The verdict.
     pub status: HealthStatus,
@@ -36,29 +37,34 @@ pub struct HealthReport {
     pub latency: Duration,
     /// Whether calls to the store are let through: the worst of its servers.
     pub breaker: BreakerState,
+    /// What an operator should change, in words: why no write is possible or none can be confirmed,
+    /// or a setting that can lose what must be kept.
+    pub warnings: Vec<String>,
 }
 
-/// Asks the store itself, by a real round trip.
+/// Asks the store itself, by a real round trip; see [`Store::check`].
 pub async fn health(store: &Store) -> HealthReport {
     let started = Instant::now();
     let checked = timeout(DOWN, store.check()).await;
     let latency = started.elapsed();
     let breaker = worst(store);
-    let status = match checked {
-        Ok(Ok(_health)) if latency > SLOW || breaker != BreakerState::Closed => {
-            HealthStatus::Degraded
+    let (status, warnings) = match checked {
+        Ok(Ok(health)) => {
+            let is_well = latency <= SLOW && breaker == BreakerState::Closed;
+            let is_well = is_well && health.warnings.is_empty();
+            let status = if is_well { HealthStatus::Ok } else { HealthStatus::Degraded };
+            (status, health.warnings)
         }
-        Ok(Ok(_health)) => HealthStatus::Ok,
         Ok(Err(error)) => {
             warn!(%error, "the store failed its health check");
-            HealthStatus::Down
+            (HealthStatus::Down, Vec::new())
         }
         Err(_elapsed) => {
             warn!("the store did not answer its health check");
-            HealthStatus::Down
+            (HealthStatus::Down, Vec::new())
         }
     };
-    HealthReport { status, backend: store.info().name, latency, breaker }
+    HealthReport { status, backend: store.info().name, latency, breaker, warnings }
 }
 
 fn worst(store: &Store) -> BreakerState {
@@ -75,6 +81,7 @@ impl IntoResponse for HealthReport {
         };
         let body = json!({
             "status": text,
+            "warnings": self.warnings,
             "backend": self.backend,
             "latency_ms": self.latency.as_secs_f64() * 1e3,
             "breaker": self.breaker.name(),

@@ -122,6 +122,7 @@ impl Meters {
         set(gauge("steadfast_store_limit_bytes"), health.limit_bytes);
         set(gauge("steadfast_store_evicted"), health.evicted);
         set(gauge("steadfast_store_expired"), health.expired);
+        set(gauge("steadfast_store_warnings"), u64::try_from(health.warnings.len()).ok());
     }
 }
 

@@ -15,7 +15,7 @@
 //! | `steadfast_cleanup_removed_total` | `backend`, `what` | what it removed: `expired` entries, and `listed` sessions |
 //! | `steadfast_journal_sessions`, `_bytes` | `backend` | what waits in a session journal |
 //! | `steadfast_journal_total` | `backend`, `result` | changes that were to wait: `queued`, `full`; and sessions whose changes waited: `saved`, or not: `conflict`, `ended`, `too_old` |
-//! | `steadfast_store_entries`, `_used_bytes`, `_limit_bytes`, `_evicted`, `_expired` | `backend` | what the store said at the last [`check`](crate::Store::check) |
+//! | `steadfast_store_entries`, `_used_bytes`, `_limit_bytes`, `_evicted`, `_expired`, `_warnings` | `backend` | what the store said at the last [`check`](crate::Store::check) |
 //!
 //! Install the recorder before the store is built: it holds on to the one that is there.
 

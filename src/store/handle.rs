@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use crate::State;
 use crate::backend::{
     BackendInfo, Cursor, Entry, Error, ErrorKind, Group, Health, Key, Namespace, Result,
-    ScanRequest, Transacted, Write, Written,
+    ScanRequest, Transacted, Ttl, Write, Written,
 };
 use crate::breaker::Snapshot;
 use crate::connect::Connected;
@@ -234,13 +234,28 @@ impl Store {
         self.write(&Write::delete(key.clone())).await.map(|_applied| ())
     }
 
-    /// A real round trip to the store, past the breakers.
+    /// A real round trip to the store, past the breakers. Where other processes use the store, too,
+    /// it also writes a record of a minute on each server, beside this store's own: what comes in
+    /// the way of that is among the [warnings](Health::warnings), since reads may go on.
     ///
     /// # Errors
     ///
     /// Whatever keeps the store from answering.
     pub async fn check(&self) -> Result<Health> {
-        self.0.guard.check().await
+        self.0.guard.check(self.trials()?).await
+    }
+
+    /// Writes that tell whether the store takes any, for as many of its servers as can be told
+    /// apart. A store of this process alone has tried that when it was asked.
+    fn trials(&self) -> Result<Vec<Write>> {
+        if !self.info().capabilities.shared {
+            return Ok(Vec::new());
+        }
+        let trial = |number: usize| {
+            let key = self.own_key("health", &Group::new(&number.to_string())?, "trial")?;
+            Ok(Write::put(key, "").expiring(Ttl::new(TRIAL_LIFE)?))
+        };
+        (0..TRIALS_MAX).map(trial).collect()
     }
 
     /// The breakers of the store's servers that were used so far, each by the number of its
@@ -318,6 +333,10 @@ impl fmt::Debug for Store {
     }
 }
 
+/// How long what was written for a check stays.
+const TRIAL_LIFE: Duration = Duration::from_secs(60);
+/// So many keys are tried to find one of each server.
+const TRIALS_MAX: usize = 128;
 /// How many keys are listed at once.
 const PAGE_LEN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 /// The kinds of records that the library keeps itself.

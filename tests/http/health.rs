@@ -1,9 +1,12 @@
 //! Whether the store can do its work.
 
+use std::sync::Arc;
+
+use steadfast::Store;
 use steadfast::http::{HealthStatus, health};
 
 use crate::fault::Fault;
-use crate::store;
+use crate::{store, text};
 
 #[tokio::test(start_paused = true)]
 async fn health_tells_ok_degraded_and_down_apart() {
@@ -19,4 +22,24 @@ async fn health_tells_ok_degraded_and_down_apart() {
     assert_eq!(poem::IntoResponse::into_response(degraded).status(), 200);
     faulty.fail_next(&[Fault::Hang]);
     assert_eq!(health(&store).await.status, HealthStatus::Down);
+}
+
+#[cfg(feature = "sled")]
+#[tokio::test]
+async fn what_a_store_warns_of_is_told_and_makes_it_degraded() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = steadfast::sled::SledConfig::new(dir.path()).reserve_bytes(u64::MAX);
+    // There is room for what it begins with only.
+    let first = steadfast::sled::SledBackend::open(dir.path()).unwrap();
+    steadfast::backend::Backend::close(&first).await.unwrap();
+    drop(first);
+    let backend = steadfast::sled::SledBackend::open(config).unwrap();
+    let store = Store::builder(Arc::new(backend)).build().unwrap();
+    let report = health(&store).await;
+    assert_eq!((report.status, report.warnings.len()), (HealthStatus::Degraded, 1));
+    let response = poem::IntoResponse::into_response(report);
+    assert_eq!(response.status(), 200);
+    let body: serde_json::Value = serde_json::from_str(&text(response).await).unwrap();
+    assert_eq!(body["status"], "degraded");
+    assert!(body["warnings"][0].as_str().unwrap().contains("reserve"), "{body}");
 }

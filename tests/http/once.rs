@@ -56,6 +56,49 @@ async fn a_route_that_fails_open_runs_while_the_store_is_out_and_says_so() {
     }
 }
 
+#[tokio::test]
+async fn a_route_that_only_removes_runs_also_where_its_key_finds_no_room() {
+    let (faulty, store, _clock) = store();
+    let runs = Arc::new(AtomicU32::new(0));
+    let idempotent = Idempotent::new(idempotency(&store, OnLapse::Refuse));
+    let (plain, removing) =
+        (app_with(idempotent.clone(), &runs), app_with(idempotent.even_when_full(), &runs));
+    faulty.full(true);
+    assert_eq!(call(&plain, post("200")).await.status(), 503);
+    assert_eq!(runs.load(Ordering::SeqCst), 0);
+    let response = call(&removing, post("200")).await;
+    assert_eq!((response.status().as_u16(), runs.load(Ordering::SeqCst)), (200, 1));
+    assert_eq!(response.header("idempotency-status"), Some("bypassed"));
+    // What is out cannot end a session either.
+    faulty.fail_next(&[Fault::Cut]);
+    assert_eq!(call(&removing, post("200")).await.status(), 503);
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+    faulty.full(false);
+    assert_eq!(call(&removing, post("200")).await.header("idempotency-status"), None);
+    assert!(is_replay(&call(&removing, post("200")).await));
+}
+
+/// The room may end while the handler runs.
+#[tokio::test(start_paused = true)]
+async fn the_answer_of_a_route_that_only_removes_is_given_though_it_finds_no_room() {
+    let (faulty, store, _clock) = store();
+    let idempotent = Idempotent::new(idempotency(&store, OnLapse::Refuse));
+    let removes = |idempotent: Idempotent| {
+        let faulty = Arc::clone(&faulty);
+        let handler = make(move |_request| {
+            faulty.full(true);
+            async { "gone" }
+        });
+        handler.with(idempotent.anonymous())
+    };
+    let plain = call(&removes(idempotent.clone()), post("200")).await;
+    assert_eq!(plain.status(), 503);
+    faulty.full(false);
+    let response = call(&removes(idempotent.even_when_full()), post("201")).await;
+    assert_eq!(response.header("idempotency-status"), Some("bypassed"));
+    assert_eq!((response.status().as_u16(), text(response).await.as_str()), (200, "gone"));
+}
+
 /// An answer that is not kept is not given: the retry could get another one.
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_cannot_be_kept_is_not_given() {

@@ -9,7 +9,9 @@ use steadfast::sled::{Options, SledBackend, SledConfig};
 use steadfast::{Sessions, Store};
 
 use crate::fault::Faulty;
-use crate::world::{Basket, LEASE, Receipt, World, acquired, alice, on_every_backend, pay, sessions};
+use crate::world::{
+    Basket, LEASE, Receipt, World, acquired, alice, on_every_backend, pay, sessions,
+};
 
 on_every_backend!(what_ends_something_needs_no_room);
 
@@ -28,6 +30,39 @@ async fn all_can_leave_a_redis_at_its_maxmemory() {
         set(if is_full { "1" } else { "0" });
     })
     .await;
+}
+
+/// Whatever keeps writes from being made or confirmed; reads go on.
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn a_check_warns_where_no_write_is_possible() {
+    let server = steadfast_conformance::servers::RedisServer::start().unwrap();
+    let connected = steadfast::connect(&format!("{}?timeout=20s", server.url())).await.unwrap();
+    let store = Store::builder(connected).build().unwrap();
+    assert_eq!(store.check().await.unwrap().warnings, [""; 0]);
+    for (setting, bad, good, named) in
+        [("maxmemory", "1", "0", "maxmemory"), ("min-replicas-to-write", "1", "0", "replicas")]
+    {
+        server.command(&["CONFIG", "SET", setting, bad]).unwrap();
+        let warnings = store.check().await.unwrap().warnings;
+        assert!(warnings.iter().any(|warning| warning.contains(named)), "{setting}: {warnings:?}");
+        server.command(&["CONFIG", "SET", setting, good]).unwrap();
+        assert_eq!(store.check().await.unwrap().warnings, [""; 0], "{setting}");
+    }
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn a_check_tries_each_server_of_a_cluster() {
+    let cluster = steadfast_conformance::servers::RedisCluster::start(3, 0).unwrap();
+    let connected = steadfast::connect(&format!("{}?timeout=20s", cluster.url())).await.unwrap();
+    let store = Store::builder(connected).build().unwrap();
+    assert_eq!(store.check().await.unwrap().warnings, [""; 0]);
+    for node in cluster.nodes() {
+        node.command(&["CONFIG", "SET", "maxmemory", "1"]).unwrap();
+        assert_eq!(store.check().await.unwrap().warnings.len(), 1);
+        node.command(&["CONFIG", "SET", "maxmemory", "0"]).unwrap();
+    }
 }
 
 /// Two sessions of alice's, one of nobody's, and a key that is claimed.
@@ -96,7 +131,10 @@ async fn all_can_leave_a_sled_that_has_only_its_reserve_left() {
     drop(sessions_before);
     backend.close().await.unwrap();
     drop(backend);
-    let sessions = sessions(&store(&open(u64::MAX / 4)));
+    let store = store(&open(u64::MAX / 4));
+    let warnings = store.check().await.unwrap().warnings;
+    assert!(warnings.iter().any(|warning| warning.contains("reserve")), "{warnings:?}");
+    let sessions = sessions(&store);
     let more = sessions.sign_in(&alice(), "tablet", Basket::default()).await.unwrap_err();
     assert!(matches!(more, SessionError::Store(error) if error.kind() == ErrorKind::Full));
     sessions.destroy(&laptop).await.unwrap();

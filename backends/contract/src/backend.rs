@@ -92,7 +92,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
     async fn transact(&self, writes: &[Write]) -> Result<Transacted>;
 
     /// One page of live keys. A key that is there during the whole scan is returned at least
-    /// once; one that comes or goes meanwhile may be.
+    /// once; one that comes or goes meanwhile may be. What cannot be read is listed, too.
     ///
     /// # Errors
     ///
@@ -119,7 +119,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
     async fn watch(&self, namespace: &Namespace, watcher: Arc<dyn Watcher>) -> Result<Watch>;
 
     /// A real round trip to the store; never answered from memory in front of it. On a durable
-    /// engine it proves that writes still reach the disk.
+    /// engine it proves that writes still reach the disk. A store that answers and has no room left
+    /// says so in its [warnings](Health::warnings).
     ///
     /// # Errors
     ///
@@ -151,7 +152,8 @@ pub struct Health {
     pub expired: Option<u64>,
     /// How the store is replicated, where it can be.
     pub replication: Option<Replication>,
-    /// What an operator should change, in words: a setting that can lose what must be kept.
+    /// What an operator should change, in words: why no write is possible, or a setting that can
+    /// lose what must be kept.
     pub warnings: Vec<String>,
 }
 

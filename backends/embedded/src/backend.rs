@@ -269,11 +269,16 @@ impl<E: Engine> Backend for Embedded<E> {
 
     async fn check(&self) -> Result<Health> {
         let started = Instant::now();
-        self.job("check", Job::Check).await?;
+        // What is full still answers.
+        let full = match self.job("check", Job::Check).await {
+            Err(error) if error.kind() == ErrorKind::Full => Some(error.to_string()),
+            tried => tried.map(|()| None)?,
+        };
         let latency = started.elapsed();
         let size = |engine: &E, _: &_| Ok((engine.len(Table::Data)?, engine.size_bytes()?));
         let (entries, used_bytes) = self.read("check", size).await?;
-        Ok(Health { latency, entries, used_bytes: Some(used_bytes), ..Health::default() })
+        let (used_bytes, warnings) = (Some(used_bytes), full.into_iter().collect());
+        Ok(Health { latency, entries, used_bytes, warnings, ..Health::default() })
     }
 
     async fn close(&self) -> Result<()> {

@@ -142,7 +142,7 @@ impl Parts {
         endpoint
             .into_endpoint()
             .with(LiveSession(self.sessions.clone()))
-            .with(self.idempotent.clone().per_session())
+            .with(self.idempotent.clone().per_session().even_when_full())
             .with(self.auth.clone())
     }
 }

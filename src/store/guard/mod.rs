@@ -14,12 +14,13 @@ mod endpoint;
 mod hedge;
 mod limit;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
-use tokio::time::Instant;
+use futures_util::future::{join_all, try_join_all};
+use tokio::time::{Instant, timeout};
 
 use crate::backend::{
     Backend, BackendInfo, Entry, Error, ErrorKind, Health, Key, Result, ScanPage, ScanRequest,
@@ -33,6 +34,8 @@ use attempts::{Attempts, Kind, late};
 pub(super) use config::GuardConfig;
 use endpoint::Endpoint;
 
+/// A trial that takes longer has failed: whoever asks for health does not wait.
+const TRIAL_LONGEST: Duration = Duration::from_secs(1);
 /// How many servers are told apart. More than that share breakers.
 const ENDPOINTS: usize = 64;
 
@@ -136,11 +139,31 @@ impl Guard {
         self.pass(self.endpoint(call.key), call, || self.backend.transact(writes)).await
     }
 
-    /// Past the breakers: this is what tells whether the store is there.
-    pub(super) async fn check(&self) -> Result<Health> {
-        let health = self.backend.check().await?;
+    /// Past the breakers: this is what tells whether the store is there, and, by one of these
+    /// writes to each server, whether it takes any.
+    pub(super) async fn check(&self, trials: Vec<Write>) -> Result<Health> {
+        let mut health = self.backend.check().await?;
+        let mut met = BTreeSet::new();
+        let one_each = trials.iter().filter(|trial| met.insert(self.backend.endpoint(trial.key())));
+        let failed = join_all(one_each.map(|trial| self.try_out(trial))).await;
+        for warning in failed.into_iter().flatten() {
+            if !health.warnings.contains(&warning) {
+                health.warnings.push(warning);
+            }
+        }
         self.meters.health(&health);
         Ok(health)
+    }
+
+    /// What keeps a write from being made and confirmed, if anything does.
+    async fn try_out(&self, trial: &Write) -> Option<String> {
+        match timeout(TRIAL_LONGEST, self.backend.write(trial)).await {
+            Ok(Ok(_written)) => None,
+            Ok(Err(error)) => Some(format!("a write was tried and failed: {error}")),
+            Err(_elapsed) => {
+                Some(format!("a write was tried and got no answer in {TRIAL_LONGEST:?}"))
+            }
+        }
     }
 
     /// In the background, so past the breakers and without a deadline.

@@ -5,12 +5,10 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
-use steadfast_backend::{
-    Backend, Condition, ErrorKind, Group, Key, Namespace, ScanRequest, Write,
-};
-use tokio::time::Instant;
+use steadfast_backend::{Backend, Condition, ErrorKind, Group, Key, Namespace, ScanRequest, Write};
 use steadfast_conformance::servers::{RedisCluster, RedisServer};
 use steadfast_redis::{Address, Servers};
+use tokio::time::Instant;
 
 use crate::load::{Loss, under_load};
 use crate::{TIMEOUT, connect};
@@ -135,7 +133,8 @@ async fn no_two_servers_share_a_number_after_a_failover() {
     let numbers = || keys.values().map(|key| backend.endpoint(key)).collect::<BTreeSet<_>>();
     assert_eq!((keys.len(), numbers().len()), (3, 3));
     let first = keys.values().find(|key| backend.endpoint(key) == 0).unwrap();
-    let page = |after| ScanRequest { namespace: namespace.clone(), after, limit: NonZero::<usize>::MIN };
+    let page =
+        |after| ScanRequest { namespace: namespace.clone(), after, limit: NonZero::<usize>::MIN };
     let cursor = backend.scan(page(None)).await.unwrap().next;
     let old = owner(first);
     tokio::task::block_in_place(|| cluster.failover(3 + old)).unwrap();

@@ -3,6 +3,7 @@
 
 mod connecting;
 mod feed;
+mod full;
 mod health;
 mod replicas;
 mod scans;

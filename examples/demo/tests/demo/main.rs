@@ -7,6 +7,7 @@ mod server;
 
 mod at_once;
 mod degraded;
+mod full;
 mod process;
 mod replicas;
 mod restart;
