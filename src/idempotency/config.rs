@@ -39,7 +39,7 @@ pub enum OnLapse {
 /// Of the store: in words, and as a test.
 type Requirement = (&'static str, fn(&Capabilities) -> bool);
 
-/// Settings of [`Idempotency`]. The defaults: lease 60 seconds, retention 24 hours, a lapsed key
+/// Settings of [`Idempotency`]. The defaults: lease 10 seconds, retention 24 hours, a lapsed key
 /// is refused.
 #[derive(Debug)]
 pub struct IdempotencyBuilder<A> {
@@ -57,22 +57,24 @@ pub struct IdempotencyBuilder<A> {
 
 impl<A: State> IdempotencyBuilder<A> {
     pub(super) fn new(store: Store) -> Self {
-        let lease = Duration::from_secs(60);
+        let minute = Duration::from_secs(60);
         Self {
             store,
-            lease,
-            retention: lease * 60 * 24,
+            lease: Duration::from_secs(10),
+            retention: minute * 60 * 24,
             on_lapse: OnLapse::default(),
             required: Vec::new(),
             #[cfg(feature = "runtime")]
             wait: Duration::ZERO,
             #[cfg(feature = "runtime")]
-            deadline: lease * 10,
+            deadline: minute * 10,
             answer: PhantomData,
         }
     }
 
-    /// How long a claim lasts without renewal.
+    /// How long a claim lasts without renewal, 10 seconds unless set: a retry after the death of its
+    /// holder is answered when the lease is over. [`run`](Idempotency::run) renews it each third of
+    /// that; whoever calls [`begin`](Idempotency::begin) has to [renew](super::Claim::renew) it.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use steadfast::Idempotency;
 use steadfast::idempotency::{
     Begin, Completion, Fingerprint, KeyState, OnLapse, Reason, Renewal, Resolution, Resolved,
     Tombstone,
@@ -18,6 +19,7 @@ on_every_backend!(
     a_lapsed_key_whose_effects_began_is_not_taken_over,
     a_lapsed_key_is_recovered_from_its_checkpoint,
     the_lease_ends_exactly,
+    a_claim_that_is_not_renewed_lapses_after_ten_seconds,
     a_late_holder_may_still_renew_and_complete,
     an_unknown_outcome_is_kept_with_what_the_client_was_told,
     an_answer_that_was_too_large_is_never_made_again,
@@ -41,6 +43,20 @@ async fn a_lapsed_key_is_taken_over_where_that_is_allowed(world: World) {
     drop(acquired(pay(&payments).await.unwrap()));
     world.clock.advance(LEASE);
     assert_eq!(acquired(pay(&payments).await.unwrap()).attempt(), 2);
+}
+
+/// So a retry is answered within that, however long the work of the dead holder would have taken.
+async fn a_claim_that_is_not_renewed_lapses_after_ten_seconds(world: World) {
+    let payments = Idempotency::<Receipt>::builder(&world.store).build().unwrap();
+    drop(acquired(pay(&payments).await.unwrap()));
+    world.clock.advance(SECOND * 10 - Duration::from_millis(1));
+    assert!(matches!(pay(&payments).await.unwrap(), Begin::InFlight { .. }));
+    world.clock.advance(Duration::from_millis(1));
+    assert!(matches!(pay(&payments).await.unwrap(), Begin::Lapsed { attempt: 1 }));
+    world.clock.advance(SECOND * 86_389);
+    assert!(matches!(pay(&payments).await.unwrap(), Begin::Lapsed { attempt: 1 }), "for a day");
+    world.clock.advance(SECOND * 2);
+    assert!(matches!(pay(&payments).await.unwrap(), Begin::Acquired(_)), "it is forgotten");
 }
 
 /// The process died after effects and before the answer was kept: never a silent second run.
