@@ -1,5 +1,7 @@
 //! A TCP proxy that breaks the link between a client and its server as a test tells it to.
 
+mod waits;
+
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -10,6 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
+
+use waits::Waits;
 
 const CHUNK_LEN: usize = 16 << 10;
 
@@ -43,6 +47,9 @@ struct Shared {
     server: SocketAddr,
     link: watch::Sender<Link>,
     swallow_next: AtomicBool,
+    /// Whether commands that wait for replicas or disks are replaced.
+    answers_waits: bool,
+    confirms: AtomicBool,
     connections: AtomicU64,
     request_bytes: AtomicU64,
     reply_bytes: AtomicU64,
@@ -81,12 +88,28 @@ impl FaultProxy {
     ///
     /// When no port can be opened.
     pub async fn to(server: SocketAddr) -> io::Result<Self> {
+        Self::start(server, false).await
+    }
+
+    /// As [`to`](Self::to), for a Redis server, of which [`confirm`](Self::confirm) tells how it
+    /// answers those who wait for replicas or disks. It confirms at first.
+    ///
+    /// # Errors
+    ///
+    /// As [`to`](Self::to).
+    pub async fn to_redis(server: SocketAddr) -> io::Result<Self> {
+        Self::start(server, true).await
+    }
+
+    async fn start(server: SocketAddr, answers_waits: bool) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let addr = listener.local_addr()?;
         let shared = Arc::new(Shared {
             server,
             link: watch::Sender::new(Link { fault: Fault::Healed, cuts: 0 }),
             swallow_next: AtomicBool::new(false),
+            answers_waits,
+            confirms: AtomicBool::new(true),
             connections: AtomicU64::new(0),
             request_bytes: AtomicU64::new(0),
             reply_bytes: AtomicU64::new(0),
@@ -138,6 +161,13 @@ impl FaultProxy {
     /// a cut after the server did the work. It adds to the fault that is set.
     pub fn swallow_next_reply(&self) {
         self.shared.swallow_next.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the server [behind this](Self::to_redis) has a disk that confirms: `WAITAOF` is
+    /// answered here, also for servers that do not know it. `WAIT` is the server's own, and ends
+    /// after a millisecond if this is false.
+    pub fn confirm(&self, confirms: bool) {
+        self.shared.confirms.store(confirms, Ordering::SeqCst);
     }
 
     /// How many connections were accepted.
@@ -237,6 +267,8 @@ async fn pump(
 ) -> io::Result<()> {
     let mut link = shared.link.subscribe();
     let mut chunk = vec![0; CHUNK_LEN];
+    let is_request = direction == Direction::Requests;
+    let mut waits = (shared.answers_waits && is_request).then(Waits::default);
     let mut torn = false;
     loop {
         let read = from.read(&mut chunk).await;
@@ -266,7 +298,11 @@ async fn pump(
         if torn {
             return Err(reset());
         }
-        to.write_all(&chunk[..len]).await?;
+        let confirms = shared.confirms.load(Ordering::SeqCst);
+        match &mut waits {
+            Some(waits) => to.write_all(&waits.pass(&chunk[..len], confirms)).await?,
+            None => to.write_all(&chunk[..len]).await?,
+        }
         passed.fetch_add(u64::try_from(len).unwrap_or_default(), Ordering::SeqCst);
     }
 }
