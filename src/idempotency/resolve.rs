@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::State;
-use crate::backend::{Bytes, Condition, Entry, Result, Version, Write, Written};
+use crate::backend::{Bytes, Condition, Entry, Key, Result, Version, Write, Written};
 use crate::text;
 
 use super::begin::lease_left;
@@ -128,12 +128,13 @@ impl<A: State> Idempotency<A> {
             .one_call(async {
                 let store_key = scope.store_key(&self.store, key)?;
                 let entry = self.store.entry(&store_key).await?;
+                let seen = entry.as_ref().map(|entry| entry.version);
                 let Some(entry) = entry.filter(|entry| entry.version == version) else {
-                    return Ok(Resolved::Stale);
+                    return self.stale(&store_key, seen).await;
                 };
                 let mut head = self.open(&store_key, &entry)?.head;
                 if !is_unknown(head.phase, &entry) {
-                    return Ok(Resolved::Stale);
+                    return self.stale(&store_key, seen).await;
                 }
                 (head.owner, head.phase) = (crate::random::bytes()?, Phase::Completed);
                 let only_if = Condition::VersionIs(version);
@@ -156,6 +157,12 @@ impl<A: State> Idempotency<A> {
                 Ok(if settled { Resolved::Resolved } else { Resolved::Stale })
             })
             .await
+    }
+
+    /// Perhaps it is an earlier attempt at the same that was not confirmed.
+    async fn stale(&self, key: &Key, seen: Option<Version>) -> Result<Resolved> {
+        // Whatever is there by now is not what was looked at.
+        self.store.confirm(key, seen).await.map(|_as_seen| Resolved::Stale)
     }
 }
 

@@ -11,8 +11,9 @@ use super::{Device, Ended, Happening, SessionError, SessionId, Sessions};
 
 impl<T: State> Sessions<T> {
     /// Ends a session at once, also if its id was renewed within the grace, and takes it off the
-    /// list of devices. Ending one that is gone is fine. On a store that is full it ends, too; the
-    /// list then names it until somebody looks at it. Two trips; more
+    /// list of devices. Ending one that is gone is fine, and is
+    /// [confirmed](crate::backend::Capabilities::shows_unconfirmed) as its end is. On a store that
+    /// is full it ends, too; the list then names it until somebody looks at it. Two trips; more
     /// [without transactions](super#without-transactions), and where the store is full.
     ///
     /// # Errors
@@ -30,7 +31,7 @@ impl<T: State> Sessions<T> {
             let place = match self.place(id).await? {
                 Ok(place) => place,
                 Err(Ended::RotatedOut) => return Err(SessionError::Gone(Ended::RotatedOut)),
-                Err(Ended::Missing | Ended::Revoked) => return Ok(()),
+                Err(Ended::Missing | Ended::Revoked) => return self.stay_ended(id).await,
             };
             let owner = place.owner().map(str::to_owned);
             let only_if = Condition::VersionIs(place.opened.version);
@@ -52,6 +53,15 @@ impl<T: State> Sessions<T> {
         Err(store::contended(ATTEMPTS_MAX).into())
     }
 
+    /// A session that is gone may have been ended by a call that was not confirmed, and come back in
+    /// a failover.
+    async fn stay_ended(&self, id: &SessionId) -> std::result::Result<(), SessionError> {
+        if self.store.info().capabilities.shows_unconfirmed() {
+            self.store.delete(&self.session_key(id)?).await?;
+        }
+        Ok(())
+    }
+
     /// Ends the session that [`devices`](Sessions::devices) shows under a short id. False if there
     /// is none (any more). Two trips; more [without transactions](super#without-transactions).
     ///
@@ -69,7 +79,13 @@ impl<T: State> Sessions<T> {
             let told = |error| half_done(error, ended);
             let (roster, _) = self.roster(&principal.group(), &[]).await.map_err(told)?;
             let listed = roster.list.devices.iter().find(|device| device.short_id == short_id);
-            let Some(device) = listed.cloned() else { return Ok(ended) };
+            let Some(device) = listed.cloned() else {
+                let seen = roster.list_entry.as_ref().map(|entry| entry.version);
+                if self.store.confirm(&roster.list_key, seen).await.map_err(told)? {
+                    return Ok(ended);
+                }
+                continue;
+            };
             // While it is on the list under these names it has no other: a rotation changes both
             // at once, or the list first.
             let key = |digest: &String| self.digest_key(&roster.group, digest);

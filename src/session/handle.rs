@@ -82,6 +82,8 @@ struct Held<T> {
     stage: Stage,
     /// A session was ended by this request.
     destroyed: bool,
+    /// This request gave the session the id that it has now.
+    named: bool,
 }
 
 /// How far the end of the request has come.
@@ -145,7 +147,7 @@ impl<T: State> SessionHandle<T> {
             given: ids,
             mode,
             used: AtomicBool::new(false),
-            held: Mutex::new(Held { phase, changes, stage, destroyed }),
+            held: Mutex::new(Held { phase, changes, stage, destroyed, named: false }),
         }))
     }
 
@@ -181,13 +183,17 @@ impl<T: State> SessionHandle<T> {
         if matches!(&held.phase, Phase::Unread(ids) if ids.len() > 1) {
             self.read(&mut held.phase).await?;
         }
-        let id = match &held.phase {
-            Phase::Unread(ids) => ids.first(),
-            Phase::Live(session, _) => Some(&session.id),
-            Phase::New(_) => held.changes.ends.as_ref(),
-            Phase::Absent(_) | Phase::Destroyed => None,
+        let ids = match &held.phase {
+            Phase::Unread(ids) => ids.get(..1).unwrap_or_default(),
+            Phase::Live(session, _) => std::slice::from_ref(&session.id),
+            Phase::New(_) => held.changes.ends.as_slice(),
+            // That they are gone may not be confirmed yet.
+            Phase::Absent(Some(Ended::Missing | Ended::Revoked)) if self.shows_unconfirmed() => {
+                &self.0.given
+            }
+            Phase::Absent(_) | Phase::Destroyed => &[],
         };
-        if let Some(id) = id {
+        for id in ids {
             self.0.sessions.destroy(id).await?;
         }
         held.changes = Changes::default();
@@ -198,6 +204,10 @@ impl<T: State> SessionHandle<T> {
     /// True if somebody has asked for the session: the answer then depends on who asks.
     pub fn is_used(&self) -> bool {
         self.0.used.load(Ordering::Relaxed)
+    }
+
+    fn shows_unconfirmed(&self) -> bool {
+        self.0.sessions.store.info().capabilities.shows_unconfirmed()
     }
 
     async fn hold(&self) -> MutexGuard<'_, Held<T>> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::State;
-use crate::backend::{Condition, Entry, Group, Key, Result, Write};
+use crate::backend::{Condition, Entry, Group, Key, Result, Version, Write};
 use crate::store::{Freshness, Opened, Reads, StaleReason};
 
 use super::journal::{Queued, Waiting};
@@ -74,6 +74,13 @@ pub(super) enum Verdict {
     Live(Opened<Live>),
     Moved(Successor),
     Ended(Ended),
+}
+
+impl Looked {
+    /// Of what is there, live or not.
+    pub(super) fn version(&self) -> Option<Version> {
+        self.entry.as_ref().map(|entry| entry.version)
+    }
 }
 
 impl<T: State> Sessions<T> {
@@ -149,7 +156,8 @@ impl<T: State> Sessions<T> {
         signed_in: bool,
     ) -> Result<Looked> {
         let is_fresh = looked.freshness == Freshness::Fresh;
-        if is_fresh && self.replay(journal, &looked.key).await.is_ok() {
+        // Boxed, because it is seldom and every look-up would have to have room for it.
+        if is_fresh && Box::pin(self.replay(journal, &looked.key)).await.is_ok() {
             return self.look(looked.key, signed_in, Reads::default()).await;
         }
         if let Ok(Some(more)) = journal.get(&looked.key).await {

@@ -98,7 +98,8 @@ impl<T: State> Sessions<T> {
             Found::Live(session) => session,
             Found::Ended(ended) => return Err(SessionError::Gone(ended)),
         };
-        if !edit.is_empty() {
+        // One that changes nothing confirms the new id.
+        if !edit.is_empty() || self.store.info().capabilities.shows_unconfirmed() {
             let apply = |_state: &mut T, attributes: &mut Attributes| {
                 edit.apply(attributes).map(|()| attributes.clone())
             };
@@ -106,6 +107,13 @@ impl<T: State> Sessions<T> {
             (session.attributes, session.version) = (changed.output, changed.version);
         }
         Ok(session)
+    }
+
+    /// Whether a session is confirmed to be as it was read.
+    pub(super) async fn is_confirmed(&self, session: &Session<T>) -> bool {
+        let Ok(key) = self.session_key(&session.id) else { return false };
+        let confirm = self.store.confirm(&key, Some(session.version));
+        self.store.one_call(confirm).await.unwrap_or(false)
     }
 
     /// How long the mark of a rotation is kept.

@@ -109,7 +109,8 @@ impl Store {
         self.0.namespace.child(kind)
     }
 
-    /// The live value under a key.
+    /// The live value under a key. Where writes wait for replicas or disks it may be
+    /// [not confirmed yet](crate::backend::Capabilities::shows_unconfirmed).
     ///
     /// # Errors
     ///

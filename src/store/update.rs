@@ -40,7 +40,8 @@ impl Store {
     /// the closure again on what they saved. No update is lost.
     ///
     /// The closure sees `None` for an absent record and leaves `None` to remove it. If the bytes
-    /// come out as they were, nothing is written, no deadline either. Otherwise the record lives
+    /// come out as they were, nothing is written, no deadline either: one trip, two where that has to
+    /// be [confirmed](crate::backend::Capabilities::shows_unconfirmed). Otherwise the record lives
     /// for `ttl` from now, or until it is removed if that is `None`, whatever it had before. The
     /// closure may run several times, so it should only touch the state and build its output.
     ///
@@ -184,11 +185,16 @@ impl Store {
         mut plan: impl FnMut(Option<&Entry>) -> std::result::Result<(Option<Write>, R), E>,
         fate: impl Fn(Option<&Entry>, Option<&Entry>) -> Result<Fate>,
     ) -> std::result::Result<Updated<R>, E> {
+        let shows_unconfirmed = self.info().capabilities.shows_unconfirmed();
         let mut turn = None;
         for _attempt in 0..UPDATE_ATTEMPTS_MAX {
             let (write, output) = plan(current.as_ref())?;
             let seen = current.as_ref().map(|entry| entry.version);
-            let Some(write) = write else { return Ok(Updated { output, version: seen }) };
+            // What leaves nothing to do may be an earlier attempt that was not confirmed.
+            let check = || Write::check(key.clone(), Condition::Always);
+            let Some(write) = write.or_else(|| shows_unconfirmed.then(check)) else {
+                return Ok(Updated { output, version: seen });
+            };
             let only_if = seen.map_or(Condition::Absent, Condition::VersionIs);
             let fate = |now: Option<&Entry>| fate(current.as_ref(), now);
             match self.write_settled(guard, write.only_if(only_if), fate).await? {
@@ -253,6 +259,22 @@ impl Store {
             Err(first) if self.may_settle(key, &first) => call().await.map_err(|_again| first),
             answer => answer,
         }
+    }
+
+    /// To be awaited before a caller learns that something is so already: where reads show what is
+    /// not confirmed yet, waits until what was read under this key is. One trip then. False if
+    /// something else is there by now.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unconfirmed`] if that is not confirmed in time; otherwise as
+    /// [`write`](Store::write).
+    pub(crate) async fn confirm(&self, key: &Key, seen: Option<Version>) -> Result<bool> {
+        if !self.info().capabilities.shows_unconfirmed() {
+            return Ok(true);
+        }
+        let only_if = seen.map_or(Condition::Absent, Condition::VersionIs);
+        self.write(&Write::check(key.clone(), only_if)).await.map(|written| written.is_applied())
     }
 
     /// Whether a call of which nobody knows what became may be made again: whoever makes it can

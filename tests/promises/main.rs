@@ -35,6 +35,8 @@ mod p07_clock_proof;
 mod p08_bounded_staleness;
 mod p09_outage_is_explicit;
 mod p10_nothing_destroyed_unread;
+#[cfg(all(feature = "jwt", feature = "redis", feature = "runtime"))]
+mod p11_confirmed;
 mod p12_no_secrets_out;
 mod p13_cancel_safe;
 #[cfg(all(feature = "memcached", feature = "redis"))]

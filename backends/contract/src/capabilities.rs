@@ -59,6 +59,14 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
+    /// Whether reads may show a write before it is [confirmed](crate::ErrorKind::Unconfirmed):
+    /// where processes share servers whose replicas or disks are waited for. Who concludes from a
+    /// read that nothing is left to do has to have that confirmed by a write, such as a
+    /// [`Check`](Write::Check).
+    pub fn shows_unconfirmed(&self) -> bool {
+        self.shared && matches!(self.durability, Durability::Replicated | Durability::Durable)
+    }
+
     /// Checks one write against the limits, before any I/O.
     ///
     /// # Errors
@@ -146,4 +154,35 @@ pub enum Durability {
     Replicated,
     /// A power loss: it is on stable storage before it is acknowledged.
     Durable,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn only_servers_that_are_waited_for_show_what_is_not_confirmed() {
+        for (shared, durability, expected) in [
+            (true, Durability::Replicated, true),
+            (true, Durability::Durable, true),
+            (true, Durability::Volatile, false),
+            // An embedded store shows no write before it is on the disk.
+            (false, Durability::Durable, false),
+        ] {
+            let capabilities = Capabilities {
+                transactions: Transactions::Any,
+                scan: true,
+                shared,
+                evicts: false,
+                invalidations: false,
+                durability,
+                ttl_step: Duration::from_millis(1),
+                value_len_max: 1,
+                batch_len_max: 1,
+            };
+            assert_eq!(capabilities.shows_unconfirmed(), expected, "{durability:?}");
+        }
+    }
 }

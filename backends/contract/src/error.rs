@@ -174,8 +174,9 @@ pub enum ErrorKind {
     TooLarge,
     /// The store cannot be reached.
     Unavailable,
-    /// The store made the change, but did not confirm in time that it survives what was asked:
-    /// the loss of a server, or of power.
+    /// The store did not confirm in time that what it has now survives what was asked: the loss of
+    /// a server, or of power. The change was made, or another one before it: a refusal that is not
+    /// confirmed is this error, too.
     Unconfirmed,
     /// This backend cannot do that.
     Unsupported,

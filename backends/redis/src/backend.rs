@@ -177,7 +177,8 @@ impl RedisBackend {
         writes: &[Write],
         progress: &Progress,
     ) -> Outcome<(Answer, Arc<Shard>)> {
-        let call = Call::new(together, writes);
+        let by = self.config.durability;
+        let call = Call::new(together, writes, by != Acknowledged::ByPrimary);
         let mut bytes = 0;
         for write in writes {
             if let Write::Put { key, value, .. } = write {
@@ -185,7 +186,6 @@ impl RedisBackend {
                 bytes += value.len();
             }
         }
-        let by = self.config.durability;
         let question = |command| Question::new(command, bytes).acknowledged(by);
         let key = writes[0].key();
         let asked = self.router.ask(key, &question(call.by_hash()), progress).await;
@@ -212,10 +212,9 @@ impl RedisBackend {
             return Err(nonsense());
         }
         if !answer.confirmed {
-            for (written, write) in written.iter_mut().zip(writes) {
-                if changed(write, written) {
-                    *written = Err(unconfirmed().told("write", true));
-                }
+            // A refusal, too: what it tells may be lost, and with it what its caller concludes.
+            for written in written.iter_mut().filter(|written| written.is_ok()) {
+                *written = Err(unconfirmed().told("write", true));
             }
         }
         Ok(written)
@@ -233,12 +232,10 @@ impl Warned {
     }
 }
 
-fn changed(write: &Write, written: &Result<Written>) -> bool {
-    !matches!(write, Write::Check { .. }) && matches!(written, Ok(Written::Applied { .. }))
-}
-
+/// It counts as ambiguous whatever was answered: what refused the write may be an earlier attempt at
+/// it.
 fn unconfirmed() -> Fault {
-    let detail = "the write is made, but not as many replicas or disks confirmed it in time as \
+    let detail = "the server has it, but not as many replicas or disks confirmed it in time as \
                   were asked for, so that a failover may lose it; see INFO replication";
     Fault::new(ErrorKind::Unconfirmed, detail)
 }
@@ -365,10 +362,8 @@ impl Backend for RedisBackend {
         let progress = self.progress();
         let work = async {
             let (answer, _shard) = self.call(Together::All, writes, &progress).await?;
-            match script::all(answer.value)? {
-                Transacted::Applied { .. } if !answer.confirmed => Err(unconfirmed()),
-                transacted => Ok(transacted),
-            }
+            let transacted = script::all(answer.value)?;
+            if answer.confirmed { Ok(transacted) } else { Err(unconfirmed()) }
         };
         self.within(&progress, work).await.map_err(|fault| fault.told("transact", true))
     }

@@ -306,7 +306,8 @@ impl fmt::Debug for Tls {
 /// What a write waits for before it is acknowledged.
 ///
 /// If it does not come in time, the call fails as [`ErrorKind::Unconfirmed`] and is ambiguous: the
-/// write is made, and may be lost in a failover.
+/// write is made, and may be lost in a failover. A refusal is waited for as well, because what it
+/// tells may be lost, too. Reads wait for nothing: they may show what is not confirmed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Acknowledged {
     /// The primary has it in memory.

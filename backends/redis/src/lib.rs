@@ -55,7 +55,9 @@
 //! idempotency keys; `check` warns.
 //!
 //! Replication is asynchronous: a failover loses what the new primary did not have yet, unless
-//! [`durability`](RedisConfig::durability) asks that writes wait for it.
+//! [`durability`](RedisConfig::durability) asks that writes wait for it. Then no answer of a write,
+//! a refusal either, comes before replicas or disks have what it tells; reads wait for nothing, and
+//! may show what a failover loses.
 
 mod backend;
 mod clock;

@@ -26,11 +26,14 @@ pub(crate) enum Together {
 pub(crate) struct Call<'a> {
     together: Together,
     writes: &'a [Write],
+    waits: bool,
 }
 
 impl<'a> Call<'a> {
-    pub(crate) fn new(together: Together, writes: &'a [Write]) -> Self {
-        Self { together, writes }
+    /// One behind which replicas or disks are waited for leaves them something to confirm, whatever
+    /// it comes to.
+    pub(crate) fn new(together: Together, writes: &'a [Write], waits: bool) -> Self {
+        Self { together, writes, waits }
     }
 
     /// By the script's hash, as long as the server has it in its cache.
@@ -70,6 +73,9 @@ impl<'a> Call<'a> {
             optional(&mut command, version);
             optional(&mut command, write.ttl().map(steadfast_backend::Ttl::as_millis));
             command.arg(value);
+        }
+        if self.waits {
+            command.arg("waits");
         }
         command
     }

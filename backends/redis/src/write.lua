@@ -4,6 +4,7 @@
 --   version             for '='
 --   TTL in ms           for p and t; empty: none
 --   value               for p
+-- and at the end, if replicas or disks are waited for behind this call, 'waits'.
 --
 -- Answers the server's time in us, then
 --   all:  the versions there are now; or the position of what refused, and its frame if any
@@ -15,6 +16,7 @@
 -- even if the clock does not.
 
 local HEAD, TOMB, TOMB_MS = 32, 18, 600000
+local waits, changed = ARGV[4 * #KEYS + 2] == 'waits', false
 local time = redis.call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local now_ms = math.floor(now_us / 1000)
@@ -54,17 +56,20 @@ local function apply(key, verb, ttl, value, live, last)
     else
       redis.call('SET', key, frame, 'PXAT', string.format('%.0f', deadline))
     end
+    changed = true
     return version
   end
   if verb == 't' then
     redis.call('PERSIST', key)
     redis.call('SETRANGE', key, 18, string.format('%014.0f', deadline))
+    changed = true
     -- Last: a deadline that has come by now removes the key.
     if deadline > 0 then redis.call('PEXPIREAT', key, string.format('%.0f', deadline)) end
   end
   if verb == 'd' and live then
     redis.call('PEXPIRE', key, TOMB_MS)
     redis.call('SET', key, 'S0' .. string.format('%016.0f', last), 'PX', TOMB_MS)
+    changed = true
     return ''
   end
   return live and string.format('%016.0f', live) or ''
@@ -74,12 +79,31 @@ local function current(key, live)
   return live and { redis.call('GET', key) } or {}
 end
 
+-- Writes what is there once more. WAIT and WAITAOF ask for the last change that this connection has
+-- sent to replicas and disks. A call that changes nothing sends none, so it would be confirmed though
+-- what its answer tells, such as the change that refused it, is not. Its replicas have all that came
+-- before what they confirm, so any key of the call will do.
+local function repeat_last(key)
+  local head = redis.call('GETRANGE', key, '0', '31')
+  local deadline = tonumber(string.sub(head, 19, 32))
+  if string.sub(head, 1, 2) == 'S1' and deadline == 0 then
+    redis.call('SETRANGE', key, '0', 'S1')
+  elseif string.sub(head, 1, 2) == 'S1' then
+    redis.call('PEXPIREAT', key, string.format('%.0f', deadline))
+  elseif redis.call('PEXPIRE', key, TOMB_MS) == 0 then
+    -- Nothing was there: the mark of a deleted entry that is gone at once.
+    redis.call('SET', key, 'S0' .. string.format('%016.0f', 1), 'PX', '1')
+  end
+end
+
 local replies = { now }
 if ARGV[1] == 'each' then
+  local sound
   for i, key in ipairs(KEYS) do
     local at = 4 * i - 2
     local live, last, problem = look(key)
     local verb, condition = string.sub(ARGV[at], 1, 1), string.sub(ARGV[at], 2, 2)
+    if not problem then sound = key end
     if problem then
       replies[i + 1] = { '', problem }
     elseif admits(verb, condition, ARGV[at + 1], live) then
@@ -89,6 +113,7 @@ if ARGV[1] == 'each' then
       replies[i + 1] = current(key, live)
     end
   end
+  if waits and not changed and sound then repeat_last(sound) end
   return replies
 end
 
@@ -98,7 +123,9 @@ for i, key in ipairs(KEYS) do
   local live, last, problem = look(key)
   if problem then return redis.error_reply(problem) end
   if not admits(string.sub(ARGV[at], 1, 1), string.sub(ARGV[at], 2, 2), ARGV[at + 1], live) then
-    return { now, i, current(key, live) }
+    local found = current(key, live)
+    if waits then repeat_last(key) end
+    return { now, i, found }
   end
   lives[i], lasts[i] = live, last
 end
@@ -113,4 +140,5 @@ for _, deletes in ipairs({ true, false }) do
     end
   end
 end
+if waits and not changed then repeat_last(KEYS[1]) end
 return replies

@@ -10,7 +10,7 @@ use crate::session::{
     Attributes, Edit, Ended, Mode, Rotation, Session, SessionError, SessionHandle, SessionId,
 };
 
-use super::{Changes, Current, Phase, SignIn, Stage};
+use super::{Changes, Current, Held, Phase, SignIn, Stage};
 
 /// What the client is to be told of its session.
 #[must_use = "a client that is not told loses its session"]
@@ -45,13 +45,14 @@ impl<T: State + Clone> SessionHandle<T> {
                 let made = self.make(&mut held.phase, changes);
                 if let Some(session) = self.0.sessions.store.one_call(made).await? {
                     held.phase = Phase::Live(Arc::new(session), None);
+                    held.named = true;
                 }
                 held.stage = Stage::Committed;
             }
             Stage::Failed => return Err(SessionError::Committed),
             Stage::Committed => {}
         }
-        Ok(self.outcome(&held.phase))
+        Ok(self.outcome(&held).await)
     }
 
     /// Drops the changes that wait: the request failed. What was done at once stays done, a
@@ -63,7 +64,7 @@ impl<T: State + Clone> SessionHandle<T> {
         if let Phase::New(_) = held.phase {
             held.phase = if held.destroyed { Phase::Destroyed } else { Phase::Absent(None) };
         }
-        self.outcome(&held.phase)
+        self.outcome(&held).await
     }
 
     /// Gives the session if it has a new id now.
@@ -170,11 +171,14 @@ impl<T: State + Clone> SessionHandle<T> {
         self.0.sessions.revise(id, current, apply).await.map(|_changed| ())
     }
 
-    fn outcome(&self, phase: &Phase<T>) -> Outcome<T> {
+    async fn outcome(&self, held: &Held<T>) -> Outcome<T> {
         let given = &self.0.given;
-        match phase {
+        match &held.phase {
             Phase::Live(session, _) if !given.contains(&session.id) => {
-                Outcome::HandOver(session.clone())
+                // By another request: if a failover may still take the new id back, the client
+                // keeps the old one, which leads to it.
+                let stays = held.named || self.0.sessions.is_confirmed(session).await;
+                if stays { Outcome::HandOver(session.clone()) } else { Outcome::Keep }
             }
             Phase::Destroyed if !given.is_empty() => Outcome::Remove,
             Phase::Absent(Some(Ended::Missing | Ended::Revoked)) => Outcome::Remove,

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::backend::{Condition, Entry, Error, Key, Result, Ttl, Version, Write, Written};
+use crate::backend::{
+    Condition, Entry, Error, ErrorKind, Key, Result, Ttl, Version, Write, Written,
+};
 use crate::observe::Replay;
 use crate::session::lookup::{Looked, Verdict};
 use crate::session::record::{Live, SessionHead};
@@ -93,7 +95,7 @@ impl<T: State> Sessions<T> {
         loop {
             match self.replay_waiting(journal).await {
                 Ok(()) => journal.more.notified().await,
-                Err(error) if error.is_outage() => {
+                Err(error) if may_pass(&error) => {
                     tracing::debug!(%error, "what waits in the journal is not saved yet");
                     sleep(random::about(PAUSE)).await;
                 }
@@ -113,7 +115,7 @@ impl<T: State> Sessions<T> {
             let key = self.digest_key(&group, &name)?;
             if let Err(error) = self.store.one_call(self.replay(journal, &key)).await {
                 // One that may pass soon is tried again soon.
-                failed = failed.filter(Error::is_outage).or(Some(error));
+                failed = failed.filter(may_pass).or(Some(error));
             }
         }
         failed.map_or(Ok(()), Err)
@@ -144,7 +146,13 @@ impl<T: State> Sessions<T> {
             let looked = self.look(key.clone(), signed_in, Reads::default()).await?;
             // More may have come meanwhile.
             let Some(queued) = journal.get(key).await? else { return Ok(()) };
-            match self.course(journal, key, &queued, looked)? {
+            let seen = looked.version();
+            let course = self.course(journal, key, &queued, looked)?;
+            // What waits is kept until what takes its place is confirmed.
+            if !matches!(course, Course::Write { .. }) && !self.store.confirm(key, seen).await? {
+                continue;
+            }
+            match course {
                 Course::Done => return self.settled(journal, key, &queued).await,
                 Course::Lost(why) => return self.lost(journal, key, &queued, why).await,
                 Course::Write { on, left, guard } => {
@@ -234,6 +242,10 @@ impl<T: State> Sessions<T> {
         });
         journal.remove(key, queued.version).await.map(drop)
     }
+}
+
+fn may_pass(error: &Error) -> bool {
+    error.is_outage() || error.kind() == ErrorKind::Unconfirmed
 }
 
 impl<T> fmt::Debug for Unsaved<T> {

@@ -1,6 +1,7 @@
 //! What the backend does with a server that works: how it connects, what it asks, what it tells.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod confirmed;
 mod connecting;
 mod feed;
 mod full;
