@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use crate::backend::{Error, ErrorKind, Key, Ttl};
 use crate::{State, Store};
@@ -100,7 +101,8 @@ impl Store {
         L: Future<Output = Result<T, E>> + Send + 'static,
     {
         let (store, key) = (self.clone(), key.clone());
-        Lookup(tokio::spawn(async move { store.look_up(&key, ttl, load).await }))
+        let look_up = async move { store.look_up(&key, ttl, load).await };
+        Lookup(tokio::spawn(look_up.in_current_span()))
     }
 
     async fn look_up<T, E, L>(&self, key: &Key, ttl: Ttl, load: impl FnOnce() -> L) -> Result<T, E>

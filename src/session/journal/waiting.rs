@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, OnceCell};
+use tracing::Instrument;
 
 use crate::Store;
 use crate::backend::{
@@ -140,7 +141,8 @@ impl Waiting {
         self.check_room(&key, len).await?;
         let put = put.only_if(seen.map_or(Condition::Absent, Condition::VersionIs));
         let waiting = Arc::clone(self);
-        let noted = tokio::spawn(async move { waiting.put_and_note(key, len, &put).await });
+        let noted = async move { waiting.put_and_note(key, len, &put).await };
+        let noted = tokio::spawn(noted.in_current_span());
         noted.await.unwrap_or_else(|_ended| {
             let detail = "the runtime was shut down while a change was written to the journal";
             Err(Error::new(ErrorKind::Closed, detail).ambiguous())

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
+use tracing::Instrument;
 
 use crate::backend::{Error, ErrorKind, Key, Result};
 
@@ -60,12 +61,13 @@ impl Flights {
         let load = load();
         // A runtime that shuts down drops at once what it is given, and the landing takes the lock.
         drop(flights);
-        tokio::spawn(async move {
+        let land = async move {
             let end = load.await;
             // Before it is told: who comes now needs another one.
             drop(landing);
             told.send_replace(Some(end));
-        });
+        };
+        tokio::spawn(land.in_current_span());
         Ok(flight)
     }
 
