@@ -8,6 +8,8 @@ use super::{Operation, Outcome};
 /// How a read through the near cache was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NearRead {
+    /// By the store, since the latest was asked for.
+    Asked,
     Hit,
     Miss,
     Refreshing,
@@ -15,10 +17,11 @@ pub(crate) enum NearRead {
 }
 
 impl NearRead {
-    const ALL: [Self; 4] = [Self::Hit, Self::Miss, Self::Refreshing, Self::Stale];
+    const ALL: [Self; 5] = [Self::Asked, Self::Hit, Self::Miss, Self::Refreshing, Self::Stale];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Asked => "asked",
             Self::Hit => "hit",
             Self::Miss => "miss",
             Self::Refreshing => "refreshing",
@@ -36,7 +39,7 @@ pub(crate) struct Meters {
     #[cfg(feature = "metrics")]
     conflicts: metrics::Counter,
     #[cfg(feature = "metrics")]
-    near: [metrics::Counter; 4],
+    near: [metrics::Counter; NearRead::ALL.len()],
     #[cfg(feature = "metrics")]
     backend: &'static str,
 }
@@ -70,6 +73,7 @@ impl Meters {
 #[cfg(feature = "metrics")]
 impl Meters {
     pub(crate) fn new(backend: &'static str) -> Self {
+        super::describe::describe();
         let call = |operation: Operation, outcome: Outcome| {
             metrics::histogram!(
                 "steadfast_call_duration_seconds",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::State;
-use crate::backend::{Condition, Entry, Group, Key, Result, Version, Write};
+use crate::backend::{Condition, Entry, Key, Result, Version, Write};
 use crate::store::{Freshness, Opened, Reads, StaleReason};
 
 use super::journal::{Queued, Waiting};
@@ -126,10 +126,7 @@ impl<T: State> Sessions<T> {
 
     /// Reads a session, and its principal's record if it has one. One trip.
     pub(super) async fn look(&self, key: Key, signed_in: bool, reads: Reads) -> Result<Looked> {
-        let mut keys = vec![key];
-        if signed_in {
-            keys.push(self.user_key(&Group::new(keys[0].group())?)?);
-        }
+        let mut keys = self.keys_with(key, signed_in)?;
         let (entries, freshness) = self.store.read(&keys, reads).await?;
         let mut entries = entries.into_iter();
         let (entry, user) = (entries.next().flatten(), entries.next().flatten());

@@ -230,7 +230,8 @@ impl<T: State> Sessions<T> {
         Ok(put.expiring(kept))
     }
 
-    /// A session as it is right after the write that gave it its id.
+    /// A session as it is right after the write that gave it its id. It is read soon, also should
+    /// the store go away.
     pub(super) fn newborn(
         &self,
         id: SessionId,
@@ -239,6 +240,12 @@ impl<T: State> Sessions<T> {
         version: Version,
         absolute_left: Duration,
     ) -> Session<T> {
+        if self.reads != Reads::latest()
+            && let Ok(keys) =
+                self.session_key(&id).and_then(|key| self.keys_with(key, id.is_signed_in()))
+        {
+            self.store.read_later(keys);
+        }
         Session {
             id,
             version,
@@ -271,6 +278,15 @@ impl<T: State> Sessions<T> {
 
     pub(super) fn session_key(&self, id: &SessionId) -> Result<Key> {
         self.store.own_key(KIND, &id.group(), &id.digest())
+    }
+
+    /// A session's key, and what it is read with: the record that makes a signed-in one valid.
+    pub(super) fn keys_with(&self, key: Key, is_signed_in: bool) -> Result<Vec<Key>> {
+        let mut keys = vec![key];
+        if is_signed_in {
+            keys.push(self.user_key(&Group::new(keys[0].group())?)?);
+        }
+        Ok(keys)
     }
 
     pub(super) fn user_key(&self, group: &Group) -> Result<Key> {

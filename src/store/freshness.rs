@@ -38,11 +38,12 @@ impl Reads {
         Self { demand: Demand::Within(age), stale: None }
     }
 
-    /// While the store does not answer, what this process read from it last does, if that is no
-    /// longer ago than this: [`Freshness::Stale`] says so. Without this a read fails then.
+    /// While the store does not answer, what this process read from it or wrote to it last does, if
+    /// that is no longer ago than this: [`Freshness::Stale`] says so. Without this a read fails
+    /// then.
     ///
-    /// It is not given if this process knows that it was changed or removed since, or tried to
-    /// remove it. What others did while the store could not be heard is not known.
+    /// It is not given if this process knows that somebody else changed or removed it since, or
+    /// tried to remove it itself. What others did while the store could not be heard is not known.
     #[must_use]
     pub fn serve_stale(mut self, max_age: Duration) -> Self {
         self.stale = Some(max_age);
@@ -57,14 +58,15 @@ pub enum Freshness {
     /// The store was asked for it.
     #[default]
     Fresh,
-    /// From memory, or asked for by somebody else before, and no older than was asked for.
+    /// From memory, or asked for by somebody else before, and no older than was asked for. Also
+    /// what this process wrote that long ago.
     Cached {
         /// How long before the read, at most, the store had it so.
         age: Duration,
     },
     /// From memory, and older than was asked for.
     Stale {
-        /// How long ago the store was asked for it.
+        /// How long ago the store was asked for it, or this process wrote it.
         age: Duration,
         /// Why there is nothing better.
         reason: StaleReason,

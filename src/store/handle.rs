@@ -19,7 +19,7 @@ use super::SealingKeys;
 use super::config::check_name;
 use super::guard::Guard;
 use super::lookup::Lookups;
-use super::near::Near;
+use super::near::{Near, Refresh};
 use super::{Codec, Demand, Freshness, Reads, Record, StoreBuilder};
 
 /// A backend with a namespace and a codec: typed values in, typed values out.
@@ -122,13 +122,23 @@ impl Store {
         }
     }
 
-    /// The value under a key, no older than is asked for, and how old it is. Without a
-    /// [near cache](StoreBuilder::near) the store is always asked.
+    /// The value under a key, no older than is asked for, and how old it is.
     ///
     /// # Errors
     ///
-    /// As [`get`](Store::get).
+    /// As [`get`](Store::get) and [`check_reads`](Store::check_reads).
     pub async fn get_as<T: State>(&self, key: &Key, reads: Reads) -> Result<Option<Record<T>>> {
+        self.check_reads(reads)?;
+        self.read_as(key, reads).await
+    }
+
+    /// As [`get_as`](Store::get_as). An answer that may be older than the near cache keeps any is
+    /// asked for when there is none, and so is each without a near cache.
+    pub(super) async fn read_as<T: State>(
+        &self,
+        key: &Key,
+        reads: Reads,
+    ) -> Result<Option<Record<T>>> {
         let keys = std::slice::from_ref(key);
         let (entry, freshness) = match &self.0.near {
             Some(near) => {
@@ -156,10 +166,15 @@ impl Store {
         }
     }
 
+    /// Whether this store can serve such reads. A library that takes [`Reads`] from its user checks
+    /// them once, where it is set up.
+    ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`] for reads that need more of a near cache than there is.
-    pub(crate) fn check_reads(&self, reads: Reads) -> Result<()> {
+    /// [`ErrorKind::Invalid`] if they allow older answers than the store's
+    /// [near cache](StoreBuilder::near) [keeps](super::NearConfig::keep), or any while there is
+    /// none.
+    pub fn check_reads(&self, reads: Reads) -> Result<()> {
         let within = match reads.demand {
             Demand::Latest => Duration::ZERO,
             Demand::Within(within) => within,
@@ -200,12 +215,16 @@ impl Store {
     /// As [`Backend::write`](crate::backend::Backend::write).
     pub async fn write(&self, write: &Write) -> Result<Written> {
         let Some(near) = &self.0.near else { return self.0.guard.write(write).await };
-        let own = near.writing(std::slice::from_ref(write));
-        let is_touch = matches!(write, Write::Touch { .. });
+        let writes = std::slice::from_ref(write);
+        let own = near.writing(writes);
         let written = self.0.guard.write(write).await;
-        // A touch leaves the value as it is.
-        if written.is_ok() && !is_touch {
-            own.overtook();
+        match &written {
+            Ok(Written::Applied { version }) => {
+                let versions = std::slice::from_ref(version);
+                near.wrote(own, writes, versions, |key| !self.is_own(key));
+            }
+            Ok(Written::Refused { .. }) => near.refused(own, writes),
+            Err(_) => drop(own),
         }
         written
     }
@@ -219,8 +238,12 @@ impl Store {
         let Some(near) = &self.0.near else { return self.0.guard.transact(writes).await };
         let own = near.writing(writes);
         let transacted = self.0.guard.transact(writes).await;
-        if transacted.is_ok() {
-            own.overtook();
+        match &transacted {
+            Ok(Transacted::Applied { versions }) => {
+                near.wrote(own, writes, versions, |key| !self.is_own(key));
+            }
+            Ok(Transacted::Refused { .. }) => near.refused(own, writes),
+            Err(_) => drop(own),
         }
         transacted
     }
@@ -311,11 +334,26 @@ impl Store {
         }
     }
 
-    /// What is kept of this key's group is not given any more: something of it is to end.
+    /// What is kept of this key's kind and group is not given any more: something of it is to end.
     pub(crate) fn forget(&self, key: &Key) {
         if let Some(near) = &self.0.near {
             near.forget(key);
         }
+    }
+
+    /// The near cache takes in what is under these keys, in the background: they will be read
+    /// together.
+    pub(crate) fn read_later(&self, keys: Vec<Key>) {
+        if let Some(near) = &self.0.near {
+            near.refresh_later(Refresh::Unit(keys.into()));
+        }
+    }
+
+    /// Whether a key is of a kind that the library keeps itself. Those know which of their records
+    /// are read, and which of them together.
+    fn is_own(&self, key: &Key) -> bool {
+        let kind = key.namespace().strip_prefix(self.0.namespace.as_str());
+        kind.and_then(|kind| kind.strip_prefix(':')).is_some_and(|kind| OWN_KINDS.contains(&kind))
     }
 
     /// Runs a call of a user, which may take several trips: they have one deadline.

@@ -153,7 +153,7 @@ impl Store {
     }
 
     async fn kept<T: State>(&self, key: &Key, reads: Reads) -> Result<Kept<T>, Error> {
-        match self.get_as::<T>(key, reads).await {
+        match self.read_as::<T>(key, reads).await {
             Err(error) if error.is_outage() || error.kind() == ErrorKind::Busy => {
                 Ok(Kept::NoAnswer)
             }

@@ -13,7 +13,7 @@ use steadfast::backend::{
 use steadfast::memory::{MemoryBackend, MemoryConfig};
 use steadfast::redb::{Options, RedbBackend};
 use steadfast::session::{
-    Ended, JournalConfig, Saved, SessionError, SessionId, Unsaved, WhyUnsaved,
+    Edit, Ended, JournalConfig, Rotation, Saved, SessionError, SessionId, Unsaved, WhyUnsaved,
 };
 use steadfast::store::{Freshness, NearConfig, Reads};
 use steadfast::{ErrorKind, Principal, Sessions, Store};
@@ -24,6 +24,7 @@ use tempfile::TempDir;
 use crate::fault::{Fault, Faulty};
 use crate::world::{Basket, alice};
 
+mod own;
 mod unsure;
 
 const KEEP: Duration = Duration::from_secs(300);
@@ -229,7 +230,7 @@ async fn whoever_uses_the_session_finds_what_waited() {
                 id
             }
             _ => loop {
-                let renewal = steadfast::session::Rotation::PrivilegeChange;
+                let renewal = Rotation::PrivilegeChange;
                 if let Ok(session) = world.here.rotate(&id, renewal).await {
                     break session.id;
                 }

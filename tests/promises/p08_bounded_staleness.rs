@@ -8,7 +8,7 @@ use steadfast::backend::{Backend, Group, Key, Transacted, Transactions, Written}
 use steadfast::memory::{MemoryBackend, MemoryConfig};
 use steadfast::session::Rotation;
 use steadfast::store::{Freshness, NearConfig, Reads};
-use steadfast::{ErrorKind, Sessions, Store};
+use steadfast::{ErrorKind, Principal, Sessions, Store};
 use steadfast_conformance::proxy::FaultProxy;
 use steadfast_conformance::servers::{MemcachedServer, RedisServer};
 
@@ -274,13 +274,87 @@ async fn what_this_process_has_read_is_not_followed_by_what_was_before() {
     assert!(here.load(&id).await.unwrap().is_none());
 }
 
+/// A cart and a session of one user have nothing in common but the user.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_of_another_kind_leaves_the_session_of_its_user_on_every_replica() {
+    const KEEP: Duration = Duration::from_secs(60);
+    let server = RedisServer::start().unwrap();
+    let near = NearConfig::default().keep(KEEP);
+    let mut replicas = Vec::new();
+    for _ in 0..3 {
+        let url = format!("{}?timeout=500ms", server.url());
+        let store = Store::builder(steadfast::connect(&url).await.unwrap());
+        let store = store.near(near).build().unwrap();
+        let reads = Reads::latest().serve_stale(KEEP);
+        let sessions = Sessions::<Basket>::builder(&store).reads(reads).build().unwrap();
+        replicas.push((store, sessions));
+    }
+    let mut ids = Vec::new();
+    for name in ["alice", "bob"] {
+        let owner = Principal::new(name).unwrap();
+        let session = replicas[0].1.sign_in(&owner, "laptop", Basket::default()).await.unwrap();
+        ids.push(session.id);
+    }
+    // A session's group is its user's.
+    let cart =
+        replicas[0].0.key("cart", &Principal::new("alice").unwrap().group(), "cart").unwrap();
+    let put = async |items: &[u32]| {
+        let (store, basket) = (&replicas[1].0, Basket { items: items.to_vec() });
+        assert!(store.write(&store.put_write(&cart, &basket).unwrap()).await.unwrap().is_applied());
+    };
+    put(&[1]).await;
+    for (store, sessions) in &replicas {
+        until("the cart is kept", async || {
+            let cart = store.get_as::<Basket>(&cart, Reads::within(KEEP)).await.unwrap().unwrap();
+            matches!(cart.freshness, Freshness::Cached { .. })
+        })
+        .await;
+        for id in &ids {
+            assert!(sessions.load(id).await.unwrap().is_some());
+        }
+    }
+    put(&[2]).await;
+    for (store, _) in &replicas {
+        until("the cart's change is heard of", async || {
+            let cart = store.get_as::<Basket>(&cart, Reads::within(KEEP)).await.unwrap().unwrap();
+            cart.value.items == [2]
+        })
+        .await;
+    }
+    server.kill().unwrap();
+    for (number, (_, sessions)) in replicas.iter().enumerate() {
+        for id in &ids {
+            let session = sessions.load(id).await.unwrap().unwrap();
+            assert!(session.freshness.is_stale(), "replica {number}");
+        }
+    }
+}
+
+async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    let started = Instant::now();
+    while !holds().await {
+        assert!(started.elapsed() < Duration::from_secs(20), "{what}: never");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 #[tokio::test]
-async fn reads_that_need_a_near_cache_say_so_where_there_is_none() {
-    let store = Store::builder(steadfast::connect("memory:").await.unwrap()).build().unwrap();
-    for reads in [Reads::within(BOUND), Reads::latest().serve_stale(BOUND)] {
-        let built = Sessions::<Basket>::builder(&store).reads(reads).build();
-        let error = built.map(drop).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Invalid);
-        assert!(error.to_string().contains("StoreBuilder::near"), "{error}");
+async fn reads_that_the_near_cache_cannot_serve_are_refused() {
+    let backend = || async { steadfast::connect("memory:").await.unwrap() };
+    let without = Store::builder(backend().await).build().unwrap();
+    let near = NearConfig::default().keep(BOUND / 2);
+    let with = Store::builder(backend().await).near(near).build().unwrap();
+    for store in [without, with] {
+        for reads in [Reads::within(BOUND), Reads::latest().serve_stale(BOUND)] {
+            let built = Sessions::<Basket>::builder(&store).reads(reads).build().map(drop);
+            let read = store.get_as::<Basket>(&key(&store), reads).await.map(drop);
+            for refused in [built, read, store.check_reads(reads)] {
+                let error = refused.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Invalid);
+                assert!(error.to_string().contains("StoreBuilder::near"), "{error}");
+            }
+        }
+        assert!(store.check_reads(Reads::latest()).is_ok());
+        assert!(store.get_as::<Basket>(&key(&store), Reads::latest()).await.is_ok());
     }
 }

@@ -44,7 +44,7 @@ impl<R> Saved<R> {
 
 impl<T: State> Sessions<T> {
     /// As [`update`](Sessions::update); while the store is out, or takes no writes, the change is
-    /// made on the session as this process saw it last, and waits in the
+    /// made on the session as this process read or wrote it last, and waits in the
     /// [journal](crate::session::SessionsBuilder::journal). From then on this process gives the
     /// session so, stale as it is.
     ///
@@ -56,9 +56,9 @@ impl<T: State> Sessions<T> {
     ///
     /// # Errors
     ///
-    /// As [`update`](Sessions::update): an outage, too, if this process has not seen the session
-    /// for longer than its [reads](crate::session::SessionsBuilder::reads) allow, or if somebody
-    /// else has changed it since what waits already. It is ambiguous if the change may be made
+    /// As [`update`](Sessions::update): an outage, too, if this process has not read or written the
+    /// session for longer than its [reads](crate::session::SessionsBuilder::reads) allow, or if
+    /// somebody else has changed it since. It is ambiguous if the change may be made
     /// already, and the store is back: look at the session then. [`ErrorKind::Full`] if the journal
     /// is; [`ErrorKind::Invalid`] without one.
     pub async fn update_or_queue<R>(

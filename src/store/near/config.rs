@@ -2,9 +2,18 @@ use std::time::Duration;
 
 use crate::backend::{Error, ErrorKind, Result};
 
-/// Settings of a store's [near cache](crate::store::StoreBuilder::near). The defaults: 64 MiB; what
-/// was read is kept for 15 seconds; half a second of patience; nothing is known of what is absent;
+/// Settings of a store's [near cache](crate::store::StoreBuilder::near). The defaults: 64 MiB; an
+/// answer is kept for 15 seconds; half a second of patience; nothing is known of what is absent;
 /// nothing is refreshed ahead.
+///
+/// What this process reads through the cache is kept, and so is what it writes: a value that it put
+/// is served while the store is out, as one that it read. A write whose result is not known leaves
+/// nothing. A write makes old what is kept of its kind and group, and nothing else.
+///
+/// After some writes the store is asked once more, in the background: where it tells this process
+/// of all changes, since the news of its own write may hide one of somebody else; where versions
+/// are not times, as on Memcached; and for a new session, which is read together with a record of
+/// its user. If the store goes away before that answer comes, there is nothing to serve.
 #[derive(Clone, Copy, Debug)]
 pub struct NearConfig {
     pub(super) capacity: u64,
@@ -81,7 +90,7 @@ impl NearConfig {
 
     /// Asks the store again in the background for an answer that is kept and was changed by
     /// somebody else, so that there is one to give should the store go away. Only where the store
-    /// tells what changes.
+    /// tells what changes. What this process changed itself is kept without this.
     #[must_use]
     pub fn refresh_changed(mut self, refresh_changed: bool) -> Self {
         self.refresh_changed = refresh_changed;

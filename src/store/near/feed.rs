@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use crate::backend::{Backend, ErrorKind, Key, Namespace, Watcher};
 
 use super::fence::Fence;
-use super::{Near, stripe};
+use super::{Echoes, Near, Refresh, stripe};
 use crate::nanos::nanos;
 
 /// How long to wait after the store could not be listened to.
@@ -26,15 +26,19 @@ pub(in crate::store) struct Watched {
 pub(super) struct Feed {
     fence: Arc<Fence>,
     born: Instant,
-    /// Where keys go that are to be asked for again.
-    refreshes: Option<mpsc::WeakSender<Key>>,
+    echoes: Arc<Echoes>,
+    /// Whether what somebody else changed is asked for again, too.
+    refresh_changed: bool,
+    refreshes: mpsc::WeakSender<Refresh>,
 }
 
 impl Watcher for Feed {
     fn changed(&self, key: &Key) {
         self.fence.hard(stripe(&self.fence, key));
-        if let Some(refreshes) = self.refreshes.as_ref().and_then(mpsc::WeakSender::upgrade) {
-            let _ = refreshes.try_send(key.clone());
+        if (self.refresh_changed || self.echoes.is_expected(key))
+            && let Some(refreshes) = self.refreshes.upgrade()
+        {
+            let _ = refreshes.try_send(Refresh::Overtaken(key.clone()));
         }
     }
 
@@ -50,8 +54,13 @@ impl Watcher for Feed {
 
 impl Feed {
     pub(super) fn of(near: &Near) -> Arc<Self> {
-        let refreshes = near.config.refresh_changed.then(|| near.refreshes.downgrade());
-        Arc::new(Self { fence: Arc::clone(&near.fence), born: near.born, refreshes })
+        Arc::new(Self {
+            fence: Arc::clone(&near.fence),
+            born: near.born,
+            echoes: Arc::clone(&near.echoes),
+            refresh_changed: near.config.refresh_changed,
+            refreshes: near.refreshes.downgrade(),
+        })
     }
 }
 

@@ -5,12 +5,14 @@ use super::sync::{AtomicU64, Ordering};
 /// A power of two.
 const STRIPES: usize = 1 << 16;
 
-/// Two counters for each class of groups: the hard one moves when what is cached must not be used
+/// Two counters for each class of records: the hard one moves when what is cached must not be used
 /// any more, the soft one when it may be old. An answer keeps the counters of the moment before the
 /// store was asked. They are compared when it is used, so it does not matter in which order answers
 /// and news come in, nor what was evicted: whatever was overtaken by news does not match.
 ///
-/// Groups of one class share their fate, which costs a question to the store now and then.
+/// The records of one kind and group are in one class, because they may be read together and end
+/// together. Classes that share a place share their fate, which costs a question to the store now
+/// and then.
 #[derive(Debug)]
 pub(super) struct Fence {
     /// The hard counter in the upper half, the soft one in the lower.
@@ -51,9 +53,9 @@ impl Fence {
         }
     }
 
-    /// The class of a group, by a hash of it.
-    pub(super) fn stripe(&self, hash: u32) -> usize {
-        usize::try_from(hash).unwrap_or(0) & (self.stripes.len() - 1)
+    /// The place of a class, by a hash of it.
+    pub(super) fn stripe(&self, hash: usize) -> usize {
+        hash & (self.stripes.len() - 1)
     }
 
     /// To be taken before the store is asked.
@@ -75,6 +77,13 @@ impl Fence {
     /// What is cached was overtaken.
     pub(super) fn hard(&self, stripe: usize) {
         self.stripes[stripe].fetch_add(HARD, Ordering::SeqCst);
+    }
+
+    /// As [`hard`](Self::hard), by a write that began after the token was taken. Gives the token of
+    /// what the write left: it is current if nothing else came in since the write began.
+    pub(super) fn hard_by(&self, token: &Token) -> Token {
+        self.hard(token.stripe);
+        Token { counters: token.counters.wrapping_add(HARD), ..*token }
     }
 
     /// Everything that is cached may be old.
@@ -108,13 +117,18 @@ impl Fence {
     /// An answer arrives. True if no other did since its question was put: of two questions that
     /// were under way at the same time, nobody knows which one the store answered first.
     pub(super) fn arrive(&self, token: &Token) -> bool {
-        let (arrivals, order) = (&self.arrivals[token.stripe], Ordering::SeqCst);
-        let alone =
-            arrivals.compare_exchange(token.arrivals, token.arrivals + 1, order, order).is_ok();
+        let alone = self.arrive_alone(token);
         if !alone {
-            arrivals.fetch_add(1, order);
+            self.pass(token.stripe);
         }
         alone
+    }
+
+    /// As [`arrive`](Self::arrive), of an answer that is given to nobody unless it is kept: if it
+    /// is not alone, nothing arrives.
+    pub(super) fn arrive_alone(&self, token: &Token) -> bool {
+        let (arrivals, order) = (&self.arrivals[token.stripe], Ordering::SeqCst);
+        arrivals.compare_exchange(token.arrivals, token.arrivals + 1, order, order).is_ok()
     }
 
     /// An answer arrives that is not kept, whatever else does.

@@ -4,6 +4,8 @@
 //! it: news from the store, where it tells what changes, a write of this process, or another answer
 //! that somebody here was given, also by a read that goes past this cache. Where the store tells
 //! nothing, the clock alone bounds an answer's age. See `fence` for how they are told apart.
+//!
+//! A write of this process that was made is an answer, too: it tells what the store has since.
 
 mod config;
 mod feed;
@@ -11,6 +13,7 @@ mod fence;
 mod flight;
 mod hot;
 mod own;
+mod renew;
 mod sync;
 #[cfg(test)]
 #[cfg(feature = "memory")]
@@ -44,13 +47,17 @@ pub(super) use feed::Watched;
 use fence::{Fence, Token};
 use flight::Flights;
 use hot::Hot;
-pub(super) use own::OwnWrite;
+use own::OwnWrite;
+pub(super) use renew::Refresh;
+use renew::{Echoes, REFRESHES_MAX};
+use sync::{AtomicU64, Ordering};
 use unit::Unit;
 
 /// How long a server is waited for that did not answer somebody else.
 const PATIENCE_MIN: Duration = Duration::from_millis(1);
-/// How many answers may wait to be asked for again in the background.
-const REFRESHES_MAX: usize = 256;
+
+/// How far the version of a write may be from its time, in microseconds.
+const STEP_US: u64 = 1_000;
 
 /// A near cache in front of a guarded backend.
 pub(super) struct Near {
@@ -62,7 +69,11 @@ pub(super) struct Near {
     hasher: RandomState,
     flights: Arc<Flights>,
     born: Instant,
-    refreshes: mpsc::Sender<Key>,
+    refreshes: mpsc::Sender<Refresh>,
+    echoes: Arc<Echoes>,
+    /// 1 once an entry was seen whose version is the time of its write on the store's clock. Only
+    /// then is it known of a write of this process when it was made.
+    versions_are_times: AtomicU64,
 }
 
 /// What was read, and how old it is.
@@ -109,7 +120,7 @@ impl Near {
             return Err(Error::new(ErrorKind::Config, detail));
         }
         let (refreshes, asked) = mpsc::channel(REFRESHES_MAX);
-        let hasher = RandomState::default();
+        let (hasher, born) = (RandomState::default(), Instant::now());
         let units = Cache::builder()
             .max_capacity(config.capacity)
             .weigher(|_key, unit: &Arc<Unit>| unit.weight())
@@ -124,11 +135,13 @@ impl Near {
             hot: Hot::new(),
             hasher,
             flights: Arc::default(),
-            born: Instant::now(),
+            born,
             refreshes,
+            echoes: Arc::new(Echoes::new(born)),
+            versions_are_times: AtomicU64::new(0),
         });
         feed::listen(&near, watched);
-        tokio::spawn(refresh(Arc::downgrade(&near), asked));
+        tokio::spawn(renew::refresh_all(Arc::downgrade(&near), asked));
         Ok(near)
     }
 
@@ -141,14 +154,14 @@ impl Near {
         let age = Duration::from_nanos(self.ns(now).saturating_sub(known_ns));
         if age <= within {
             if self.config.refresh_ahead && age >= within / 1_000 * due_permille(&unit.token) {
-                self.refresh_later(&keys[0]);
+                self.refresh_later(Refresh::Younger(keys[0].clone()));
             }
             return Some(Hit { unit, now, freshness: Freshness::Cached { age } });
         }
         if age > within + self.config.revalidate {
             return None;
         }
-        self.refresh_later(&keys[0]);
+        self.refresh_later(Refresh::Younger(keys[0].clone()));
         let reason = StaleReason::Refreshing;
         Some(Hit { unit, now, freshness: Freshness::Stale { age, reason } })
     }
@@ -162,7 +175,7 @@ impl Near {
         stale: Option<Duration>,
     ) -> Result<Hit> {
         if let Some(hit) = self.peek(keys, demand) {
-            self.tell(keys, hit.freshness);
+            self.tell(keys, demand, hit.freshness);
             return Ok(hit);
         }
         let begun = Instant::now();
@@ -170,7 +183,7 @@ impl Near {
         let now = Instant::now();
         match read {
             Ok(Asked::Answer(unit)) => {
-                self.tell(keys, Freshness::Fresh);
+                self.tell(keys, demand, Freshness::Fresh);
                 let freshness = match unit.age(begun) {
                     Duration::ZERO => Freshness::Fresh,
                     // Somebody else had asked for it before.
@@ -181,12 +194,12 @@ impl Near {
             Ok(Asked::Instead(unit)) => {
                 let (age, reason) = (unit.age(now), StaleReason::Refreshing);
                 let freshness = Freshness::Stale { age, reason };
-                self.tell(keys, freshness);
+                self.tell(keys, demand, freshness);
                 Ok(Hit { unit, now, freshness })
             }
             Err(error) => {
                 let hit = self.stale(keys, stale, now, &error).ok_or(error)?;
-                self.tell(keys, hit.freshness);
+                self.tell(keys, demand, hit.freshness);
                 Ok(hit)
             }
         }
@@ -230,12 +243,15 @@ impl Near {
 
     /// To be held while writes are made.
     pub(super) fn writing(&self, writes: &[Write]) -> OwnWrite<'_> {
+        for write in writes {
+            self.echoes.expect(write.key());
+        }
         let stripes = writes.iter().map(|write| stripe(&self.fence, write.key())).collect();
-        OwnWrite::begin(&self.fence, stripes, writes)
+        OwnWrite::begin(&self.fence, stripes, writes, self.ns(Instant::now()))
     }
 
-    /// Somebody wants this gone, and what is of its group with it: what is kept is not given any
-    /// more, whether or not that comes about.
+    /// Somebody wants this gone, and what is of its kind and group with it: what is kept is not
+    /// given any more, whether or not that comes about.
     pub(super) fn forget(&self, key: &Key) {
         self.fence.hard(stripe(&self.fence, key));
     }
@@ -245,8 +261,9 @@ impl Near {
         self.config.keep
     }
 
-    fn tell(&self, keys: &[Key], freshness: Freshness) {
+    fn tell(&self, keys: &[Key], demand: Demand, freshness: Freshness) {
         let how = match freshness {
+            Freshness::Fresh if demand == Demand::Latest => NearRead::Asked,
             Freshness::Fresh => NearRead::Miss,
             Freshness::Cached { .. } => NearRead::Hit,
             Freshness::Stale { reason: StaleReason::Refreshing, .. } => NearRead::Refreshing,
@@ -319,34 +336,61 @@ impl Near {
 
     /// Asks the store, and keeps the answer unless it was overtaken.
     async fn load(&self, keys: Box<[Key]>) -> Result<Arc<Unit>> {
+        let unit = self.question(keys).await?;
+        self.keep(&unit);
+        Ok(unit)
+    }
+
+    async fn question(&self, keys: Box<[Key]>) -> Result<Arc<Unit>> {
         let (token, asked) = (self.capture(&keys[0]), Instant::now());
         let entries = match &*keys {
             [key] => vec![self.guard.get(key).await?],
             keys => self.guard.get_many(keys).await?,
         };
-        let unit = Arc::new(Unit::new(keys, entries, token, asked));
-        self.keep(&unit);
-        Ok(unit)
+        self.learn(&entries);
+        Ok(Arc::new(Unit::new(keys, entries, token, asked)))
     }
 
-    /// Takes in an answer. If it is not kept, what is kept must not contradict it any more.
+    /// Takes in an answer that somebody is given.
     fn keep(&self, unit: &Arc<Unit>) {
         let alone = self.fence.arrive(&unit.token);
+        self.take_in(unit, alone);
+    }
+
+    /// Keeps an answer that arrived, `alone` or not. True if it did; if not, what is kept must not
+    /// contradict it any more.
+    fn take_in(&self, unit: &Arc<Unit>, alone: bool) -> bool {
         let wanted = self.config.negative || unit.has_entries();
         let key = &unit.keys[0];
         let _changing = self.hot.changing(self.hasher.hash_one(key));
+        let mut is_kept = false;
         // One at a time for each key.
         self.units.entry_by_ref(key).and_compute_with(|kept| {
             if alone && wanted && self.fence.is_last(&unit.token) {
+                is_kept = true;
                 return Op::Put(Arc::clone(unit));
             }
             self.contradict(kept, &unit.keys, &unit.entries);
             Op::Nop
         });
+        is_kept
+    }
+
+    /// Whether the versions of this store are the times of its writes.
+    fn learn(&self, entries: &[Option<Entry>]) {
+        if self.versions_are_times.load(Ordering::Relaxed) == 0 {
+            let is_time = |entry: &Entry| {
+                let after_us = entry.version.get().checked_sub(entry.written_us);
+                after_us.is_some_and(|after_us| after_us <= STEP_US)
+            };
+            let known = u64::from(entries.iter().flatten().any(is_time));
+            self.versions_are_times.store(known, Ordering::Relaxed);
+        }
     }
 
     /// Takes in what the store told somebody past this cache: nothing older may be given after it.
     pub(super) fn saw(&self, keys: &[Key], entries: &[Option<Entry>]) {
+        self.learn(entries);
         for key in keys {
             self.flights.forget(key);
             self.fence.pass(stripe(&self.fence, key));
@@ -369,12 +413,8 @@ impl Near {
         let Some(kept) = kept.map(moka::Entry::into_value) else { return };
         if self.fence.is_usable(&kept.token) && !kept.agrees_with(keys, entries) {
             self.fence.hard(kept.token.stripe);
+            self.refresh_later(Refresh::Overtaken(kept.keys[0].clone()));
         }
-    }
-
-    fn refresh_later(&self, key: &Key) {
-        // If there is no room, somebody will have to wait for the answer.
-        let _ = self.refreshes.try_send(key.clone());
     }
 
     fn capture(&self, key: &Key) -> Token {
@@ -386,8 +426,14 @@ impl Near {
     }
 }
 
+/// Of the class of records that have their fate in common: those of one kind and group.
 fn stripe(fence: &Fence, key: &Key) -> usize {
-    fence.stripe(crc32fast::hash(key.group().as_bytes()))
+    let class_len = key.namespace().len() + ":{".len() + key.group().len();
+    fence.stripe(hash(&key.as_str()[..class_len]))
+}
+
+fn hash(text: &str) -> usize {
+    crc32fast::hash(text.as_bytes()) as usize
 }
 
 /// From which part of its time on an answer is refreshed ahead, in thousandths: a bit more or less,
@@ -407,16 +453,6 @@ fn reason(error: &Error) -> Option<StaleReason> {
     let mut causes = std::iter::successors(first, |cause| cause.source());
     let open = causes.any(<dyn std::error::Error>::is::<breaker::Open>);
     Some(if open { StaleReason::BreakerOpen } else { StaleReason::Outage })
-}
-
-/// Asks again for what is kept and may be old.
-async fn refresh(near: std::sync::Weak<Near>, mut asked: mpsc::Receiver<Key>) {
-    while let Some(key) = asked.recv().await {
-        let Some(near) = near.upgrade() else { return };
-        let Some(unit) = near.units.get(&key) else { continue };
-        // Somebody waits for it only if the store is out, and then there is nothing to be had.
-        let _ = near.join(&unit.keys, Duration::ZERO).await;
-    }
 }
 
 impl fmt::Debug for Near {

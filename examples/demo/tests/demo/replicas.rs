@@ -1,6 +1,7 @@
 //! Three demos on one store are one service.
 
 use serde_json::json;
+use steadfast_conformance::servers::RedisServer;
 
 use crate::server::Home;
 
@@ -66,5 +67,26 @@ async fn a_key_is_executed_once_wherever_it_is_sent() {
         let order = user.post("/checkout?delay_ms=20", "pay").await;
         assert_eq!((order.status, order.is_replay()), (201, true), "{order:?}");
         assert_eq!(user.orders().await.len(), 1);
+    }
+}
+
+/// Found by a reviewer: whoever had changed a cart was turned away while the store was out.
+#[tokio::test]
+async fn a_change_of_a_cart_takes_no_session_away_when_the_store_goes() {
+    let redis = RedisServer::start().unwrap();
+    let home = Home::new(&redis.url());
+    let replicas = [home.start(), home.start(), home.start()];
+    let [one, two, three] = replicas.each_ref().map(|replica| &replica.client);
+    let users = [one.log_in("alice").await, one.log_in("bob").await];
+    for (user, replica) in users.iter().flat_map(|user| [one, two, three].map(|at| (user, at))) {
+        assert_eq!(user.at(replica).get("/session").await.json()["freshness"], "fresh");
+    }
+    users[0].at(two).add("a", 1, "add").await;
+    assert_eq!(users[0].at(three).cart().await, json!([{ "sku": "a", "qty": 1 }]));
+    redis.kill().unwrap();
+    for (user, replica) in users.iter().flat_map(|user| [one, two, three].map(|at| (user, at))) {
+        let answer = user.at(replica).get("/session").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.json()["freshness"], "stale", "{answer:?}");
     }
 }

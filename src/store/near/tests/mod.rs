@@ -2,6 +2,7 @@ mod coherence;
 mod flights;
 mod keeping;
 mod model;
+mod renewed;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -46,10 +47,12 @@ impl World {
 
     /// Writes as the store does.
     async fn own(&self, write: Write) -> Result<()> {
-        let own = self.near.writing(std::slice::from_ref(&write));
-        let written = self.near.guard.write(&write).await;
-        assert!(written?.is_applied());
-        own.overtook();
+        let writes = [write];
+        let own = self.near.writing(&writes);
+        match self.near.guard.write(&writes[0]).await? {
+            Written::Applied { version } => self.near.wrote(own, &writes, &[version], |_key| true),
+            Written::Refused { .. } => self.near.refused(own, &writes),
+        }
         Ok(())
     }
 
@@ -91,6 +94,13 @@ impl World {
 
 fn key(group: &str, name: &str) -> Key {
     Key::new(&Namespace::new("test").unwrap(), &Group::new(group).unwrap(), name).unwrap()
+}
+
+/// Lets everything in the background come to rest.
+async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// What a read that went on by itself gives.

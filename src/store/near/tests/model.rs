@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
-use crate::backend::{Bytes, Entry, Version};
+use crate::backend::{Entry, Version};
 use crate::store::near::own::OwnWrite;
 
 #[derive(Clone, Debug)]
@@ -32,10 +32,10 @@ enum Step {
     Saw(Index),
     /// A write of this process begins: a delete, or not.
     Begin(bool),
-    /// It reaches the store.
-    Make,
-    /// It ends, and is known to have been made if it was; or nobody knows.
-    End(bool),
+    /// One reaches the store.
+    Make(Index),
+    /// One ends, and is known to have been made if it was; or nobody knows.
+    End(Index, bool),
     Evict,
     Wait(u64),
     Look,
@@ -54,9 +54,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         5 => at().prop_map(Step::Arrive),
         4 => Just(Step::Past),
         4 => at().prop_map(Step::Saw),
-        2 => any::<bool>().prop_map(Step::Begin),
-        2 => Just(Step::Make),
-        2 => any::<bool>().prop_map(Step::End),
+        4 => prop::bool::weighted(0.3).prop_map(Step::Begin),
+        4 => at().prop_map(Step::Make),
+        4 => (at(), prop::bool::weighted(0.7)).prop_map(|(at, known)| Step::End(at, known)),
         1 => Just(Step::Evict),
         2 => (0_u64..1_500).prop_map(Step::Wait),
         8 => Just(Step::Look),
@@ -74,7 +74,7 @@ enum News {
 /// A write of this process that is under way.
 struct Own<'a> {
     guard: OwnWrite<'a>,
-    delete: bool,
+    write: Write,
     /// Its version, once it was made.
     made: Option<u64>,
 }
@@ -91,7 +91,7 @@ struct Model<'a> {
     answers: Vec<Arc<Unit>>,
     /// Past the cache.
     past: Vec<Entry>,
-    own: Option<Own<'a>>,
+    own: Vec<Own<'a>>,
     /// This process has been given it, or told that it was made: nothing older may follow.
     seen: u64,
     /// Counts the steps.
@@ -102,6 +102,8 @@ struct Model<'a> {
 
 const BOUND: Duration = Duration::from_secs(1);
 const STALE: Duration = Duration::from_secs(10);
+/// How many writes of this process may be under way.
+const OWN_MAX: usize = 3;
 
 impl<'a> Model<'a> {
     fn new(near: &'a Arc<Near>) -> Self {
@@ -114,7 +116,7 @@ impl<'a> Model<'a> {
             questions: Vec::new(),
             answers: Vec::new(),
             past: Vec::new(),
-            own: None,
+            own: Vec::new(),
             seen: 0,
             step: 0,
             revoked: 0,
@@ -165,29 +167,35 @@ impl<'a> Model<'a> {
                 self.seen = self.seen.max(entry.version.get());
                 self.near.saw(std::slice::from_ref(&self.key), &[Some(entry)]);
             }
-            Step::Begin(delete) if self.own.is_none() => self.begin(delete),
-            Step::Make => self.make(),
-            Step::End(known) => self.end(known),
+            Step::Begin(delete) if self.own.len() < OWN_MAX => self.begin(delete),
+            Step::Make(at) if !self.own.is_empty() => self.make(at.index(self.own.len())),
+            Step::End(at, known) if !self.own.is_empty() => {
+                self.end(at.index(self.own.len()), known);
+            }
             Step::Evict => self.near.units.invalidate(&self.key),
             Step::Wait(ms) => advance(Duration::from_millis(ms)).await,
             Step::Look => self.look(),
             Step::LookWhileOut => self.look_while_out(),
-            Step::Answer(_) | Step::Arrive(_) | Step::Saw(_) | Step::Begin(_) => {}
+            Step::Answer(_)
+            | Step::Arrive(_)
+            | Step::Saw(_)
+            | Step::Begin(_)
+            | Step::Make(_)
+            | Step::End(..) => {}
         }
     }
 
-    /// It has the step of its question in the place of the time of the write.
     fn unit(&self, token: Token, asked: Instant, step: usize) -> Unit {
-        let entry = Entry { written_us: step as u64, ..self.entry() };
+        let entry = Entry { value: step.to_string().into(), ..self.entry() };
         Unit::new([self.key.clone()].into(), vec![Some(entry)], token, asked)
     }
 
-    /// As the store has it.
+    /// As the store has it. Its value is the step of the question.
     fn entry(&self) -> Entry {
         Entry {
-            value: Bytes::new(),
+            value: self.step.to_string().into(),
             version: Version::new(self.latest()).unwrap(),
-            written_us: 0,
+            written_us: self.latest(),
             age: Duration::ZERO,
             left: None,
         }
@@ -199,31 +207,30 @@ impl<'a> Model<'a> {
             self.revoked = self.step;
             Write::delete(self.key.clone())
         } else {
-            Write::put(self.key.clone(), "")
+            Write::put(self.key.clone(), self.step.to_string())
         };
-        let guard = self.near.writing(&[write]);
-        self.own = Some(Own { guard, delete, made: None });
+        let guard = self.near.writing(std::slice::from_ref(&write));
+        self.own.push(Own { guard, write, made: None });
     }
 
-    fn make(&mut self) {
-        if self.own.as_ref().is_some_and(|own| own.made.is_none()) {
-            let version = self.change();
-            if let Some(own) = &mut self.own {
-                own.made = Some(version);
-            }
+    fn make(&mut self, at: usize) {
+        if self.own[at].made.is_none() {
+            self.own[at].made = Some(self.change());
         }
     }
 
-    fn end(&mut self, known: bool) {
-        let Some(Own { guard, delete, made }) = self.own.take() else { return };
+    fn end(&mut self, at: usize, known: bool) {
+        let Own { guard, write, made } = self.own.swap_remove(at);
+        let is_delete = matches!(write, Write::Delete { .. });
         match made {
             Some(version) if known => {
-                guard.overtook();
+                let left = if is_delete { None } else { Version::new(version) };
+                self.near.wrote(guard, &[write], &[left], |_key| true);
                 self.seen = self.seen.max(version);
             }
             _ => drop(guard),
         }
-        if delete {
+        if is_delete {
             self.revoked = self.step;
         }
     }
@@ -242,8 +249,9 @@ impl<'a> Model<'a> {
     }
 
     fn assert_not_revoked(&self, unit: &Unit) {
-        let asked = unit.entry(0, Instant::now()).unwrap().written_us;
-        assert!(asked >= self.revoked as u64, "asked at {asked}, revoked at {}", self.revoked);
+        let entry = unit.entry(0, Instant::now()).unwrap();
+        let asked: usize = std::str::from_utf8(&entry.value).unwrap().parse().unwrap();
+        assert!(asked >= self.revoked, "asked at {asked}, revoked at {}", self.revoked);
     }
 
     fn look_while_out(&mut self) {
@@ -277,7 +285,10 @@ proptest! {
         runtime.block_on(async {
             let world = World::new(NearConfig::default());
             advance(Duration::from_secs(100)).await;
+            // What is asked in the background has no answer: the store is in the model.
+            world.store.out(true);
             let mut model = Model::new(&world.near);
+            world.near.learn(&[Some(model.entry())]);
             for step in steps {
                 model.take(step).await;
             }
