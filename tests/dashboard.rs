@@ -42,3 +42,10 @@ fn the_dashboard_and_the_documented_metrics_are_the_same() {
     assert!(documented().len() > 10, "{:?}", documented());
     assert_eq!(shown(), documented());
 }
+
+/// A read that asks for the latest can be no hit: it says nothing of how good the cache is.
+#[test]
+fn the_hit_ratio_is_of_reads_that_may_be_hits() {
+    let ratio = DASHBOARD.lines().find(|line| line.contains("/ sum(rate(steadfast_near_reads"));
+    assert!(ratio.is_some_and(|ratio| ratio.contains(r#"result=~\"hit|miss\""#)), "{ratio:?}");
+}

@@ -1,20 +1,28 @@
-//! What happened is counted under the name that says so. Alone in its process: there is one
-//! recorder.
+//! What happened is counted under the name that says so, and each number says what it is.
 
 #![cfg(all(feature = "memory", feature = "metrics"))]
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use serde::{Deserialize, Serialize};
 use steadfast::backend::{Backend, Group, ManualClock, Ttl, Write};
 use steadfast::idempotency::{Begin, Fingerprint, IdempotencyKey, Reason, Scope};
 use steadfast::memory::{MemoryBackend, MemoryConfig};
 use steadfast::store::{NearConfig, Reads};
-use steadfast::{Cleanup, Idempotency, Principal, Sessions, Store};
+use steadfast::{Cleanup, Idempotency, Principal, Sessions, State, Store};
 
 const LEASE: Duration = Duration::from_secs(10);
+
+#[derive(Serialize, Deserialize)]
+struct Flag(u64);
+
+impl State for Flag {
+    const SCHEMA: u16 = 1;
+}
 
 #[tokio::test]
 async fn each_result_is_counted_under_its_own_name() {
@@ -110,4 +118,64 @@ async fn claim_in_all_ways(store: &Store, clock: &ManualClock) {
     for _ in 0..6 {
         drop(begin("lapsed", "this").await);
     }
+}
+
+/// Counts for one store alone, whatever else runs.
+fn counted<T>(build: impl FnOnce() -> T) -> (T, PrometheusHandle) {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    (metrics::with_local_recorder(&recorder, build), handle)
+}
+
+fn near_reads(text: &str, result: &str) -> u32 {
+    let name = format!("steadfast_near_reads_total{{backend=\"memory\",result=\"{result}\"}} ");
+    text.lines().find_map(|line| line.strip_prefix(&name)).unwrap().parse().unwrap()
+}
+
+/// Nine of ten are reads. The others write something else of the same user.
+#[tokio::test]
+async fn writes_of_another_kind_of_the_group_leave_the_hits() {
+    let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::new(MemoryConfig::default()));
+    let builder = Store::builder(backend).near(NearConfig::default());
+    let (store, handle) = counted(|| builder.build().unwrap());
+    let group = Group::new("alice").unwrap();
+    let [profile, cart] = ["profile", "cart"].map(|kind| store.key(kind, &group, "k").unwrap());
+    assert!(store.write(&store.put_write(&profile, &Flag(0)).unwrap()).await.unwrap().is_applied());
+    for number in 0..1_000 {
+        if number % 10 == 0 {
+            let put = store.put_write(&cart, &Flag(number)).unwrap();
+            assert!(store.write(&put).await.unwrap().is_applied());
+        } else {
+            let reads = Reads::within(Duration::from_secs(10));
+            store.get_as::<Flag>(&profile, reads).await.unwrap().unwrap();
+        }
+        if number % 100 == 0 {
+            store.get_as::<Flag>(&profile, Reads::latest()).await.unwrap().unwrap();
+        }
+    }
+    let text = handle.render();
+    let [hits, misses] = ["hit", "miss"].map(|result| near_reads(&text, result));
+    println!("{hits} hits, {misses} misses");
+    assert_eq!(hits + misses, 900);
+    assert!(hits >= 810, "{hits} of 900");
+    assert_eq!(near_reads(&text, "asked"), 10);
+}
+
+#[tokio::test]
+async fn each_metric_says_what_it_is() {
+    let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::new(MemoryConfig::default()));
+    let builder = Store::builder(backend);
+    let (_store, handle) = counted(|| {
+        let store = builder.build().unwrap();
+        let _claims: Idempotency<()> = Idempotency::builder(&store).build().unwrap();
+        store
+    });
+    let text = handle.render();
+    let named = |prefix: &str| -> BTreeSet<String> {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(prefix));
+        lines.map(|rest| rest.split(' ').next().unwrap().to_owned()).collect()
+    };
+    let (helped, typed) = (named("# HELP "), named("# TYPE "));
+    assert!(typed.len() >= 4, "{text}");
+    assert!(typed.is_subset(&helped), "{typed:?} {helped:?}");
 }

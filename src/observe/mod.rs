@@ -8,7 +8,7 @@
 //! | `steadfast_repeats_total` | `backend` | attempts that were made again |
 //! | `steadfast_breaker_transitions_total` | `backend`, `endpoint`, `to` | changes of a breaker's state: `closed`, `open`, `half-open` |
 //! | `steadfast_breaker_state` | `backend`, `endpoint` | 0 closed, 1 half-open, 2 open |
-//! | `steadfast_near_reads_total` | `backend`, `result` | reads through the near cache: `hit`, `miss`, or an old answer: `refreshing` while the store is asked, `stale` since it is out |
+//! | `steadfast_near_reads_total` | `backend`, `result` | reads through the near cache. Those that want the latest: `asked`. Those for which an older answer does: `hit`, `miss`. With an answer older than that: `refreshing` while the store is asked, `stale` since it is out |
 //! | `steadfast_claims_total` | `backend`, `result` | wishes for an idempotency key: `acquired`, `replayed`, `in_flight`, `mismatch`, `lapsed`, `indeterminate`, or `bypassed` while the store was out |
 //! | `steadfast_conflicts_total` | `backend` | updates that others overtook, and that were made again |
 //! | `steadfast_cleanup_duration_seconds` | `backend`, `outcome` | a histogram of the runs of a [`Cleanup`](crate::Cleanup): `ok` or `error` |
@@ -23,6 +23,8 @@ mod breaker;
 mod calls;
 mod claims;
 mod cleanup;
+#[cfg(feature = "metrics")]
+mod describe;
 mod journal;
 mod meters;
 
