@@ -68,7 +68,14 @@ impl MemcachedBackend {
         let mut keepers = Vec::new();
         for (server, reached) in servers.iter().zip(reached) {
             let keeper = Keeper::new(Arc::clone(server), reached, value_len_max);
-            keepers.push(tokio::spawn(keeper.run()).abort_handle());
+            let watching = async move {
+                if start == Start::Disconnected {
+                    keeper.begin().await;
+                } else {
+                    keeper.run().await;
+                }
+            };
+            keepers.push(tokio::spawn(watching).abort_handle());
         }
         let info = BackendInfo { name: NAME, capabilities: capabilities(value_len_max) };
         let calls = Semaphore::new(CALLS_MAX as usize);

@@ -72,6 +72,12 @@ impl Keeper {
         }
     }
 
+    /// The same, for a server that was not looked for yet.
+    pub(crate) async fn begin(mut self) {
+        self.look().await;
+        self.run().await;
+    }
+
     async fn wait(&self) {
         let Some(admin) = &self.admin else { return sleep(jittered(RETRY_PERIOD)).await };
         tokio::select! {

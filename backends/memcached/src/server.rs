@@ -95,7 +95,7 @@ impl Server {
 
     fn is_out(&self, reason: &Arc<Error>) -> Error {
         if !self.was_up.load(Ordering::Relaxed) {
-            let detail = format!("never connected to the server {}: {reason}", self.address);
+            let detail = format!("never connected: the server {} is out: {reason}", self.address);
             return Error::new(reason.kind(), detail).caused_by(Arc::clone(reason));
         }
         let detail = format!(
@@ -146,7 +146,7 @@ mod tests {
         server.eject(Error::new(ErrorKind::Timeout, "it is silent"));
         let error = server.link().map(drop).unwrap_err();
         assert_eq!((error.kind(), error.is_ambiguous()), (ErrorKind::Timeout, false));
-        assert!(error.to_string().contains("never connected to the server cache:11211"), "{error}");
+        assert!(error.to_string().contains("never connected: the server cache:11211"), "{error}");
         server.admit(([127, 0, 0, 1], 1).into(), ServerClock::shown(10, now, now));
         server.eject(Error::new(ErrorKind::Timeout, "it is silent"));
         let error = server.link().map(drop).unwrap_err();

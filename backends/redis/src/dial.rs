@@ -54,16 +54,18 @@ pub(crate) async fn server(
         }
         let asked = Instant::now();
         let (login, database) = (&config.login, config.database);
-        let mut answers = greet(&mut connection, login, database, questions).await?;
-        let loaded = answers.get(PING_LEN).cloned().ok_or_else(nonsense)?;
-        answers.truncate(PING_LEN);
-        let (found, now_us) = pong(answers)?;
+        let answers = greet(&mut connection, login, database, questions).await?;
+        let mut answers = answers.into_iter();
+        let mut next = || answers.next().ok_or_else(nonsense);
+        let found = Hello::read(next()?)?;
         found.suits(config)?;
         if found.role != Some(role) {
             let found = found.role.ok_or_else(nonsense)?;
             let detail = format!("the server is a {found:?} now, not a {role:?}");
             return Err(Fault::new(ErrorKind::Unavailable, detail).untouched().then(Then::Resolve));
         }
+        let now_us = time(sound(next()?)?)?;
+        let loaded = next()?;
         if role == Role::Primary {
             sound(loaded)?;
         }
@@ -321,8 +323,6 @@ pub(crate) fn ping() -> Pipeline {
     ping.cmd("HELLO").cmd("TIME");
     ping
 }
-
-const PING_LEN: usize = 2;
 
 /// The answers to [`ping`].
 pub(crate) fn pong(answers: Vec<Value>) -> Result<(Hello, u64), Fault> {

@@ -21,7 +21,7 @@
 //! | `write`, `transact` | 1 | `EVALSHA` of `write.lua`; `EVAL` once the server forgot it |
 //! | `write_many` | 1; on a Cluster 1 for each run of writes of one slot | `EVALSHA` |
 //! | `scan` | 2 a page | `SCAN`, `INFO`; `GETRANGE` |
-//! | `check` | 1 | `INFO` |
+//! | `check` | 1 | `INFO`, `DBSIZE`, `HELLO` |
 //!
 //! A version is the server's time in µs, or the last version of the key + 1, also across a delete:
 //! the mark of a deleted entry stays for ten minutes. A key that expired leaves no mark, so there
@@ -47,12 +47,36 @@
 //!
 //! # What the servers must allow
 //!
-//! Redis 6.2 or Valkey 7.2 or later, and a user with the commands of the table and those that the
-//! script uses (`GETRANGE SET SETRANGE PEXPIRE PEXPIREAT PERSIST TIME`), `ROLE`, `SCRIPT LOAD` and
-//! `PING`; on a Cluster `ASKING`, `READONLY` and `CLUSTER`; for `durability` `WAIT` and `WAITAOF`;
-//! for [`watch`](steadfast_backend::Backend::watch) `CLIENT TRACKING`. Set
-//! `maxmemory-policy noeviction`: with another policy, a full server ends sessions and forgets
+//! Redis 6.2 or Valkey 7.2 or later, and a user with these commands. `HELLO` and `AUTH` every user
+//! may call.
+//!
+//! | for | commands |
+//! | --- | --- |
+//! | all calls | those of the table above but `INFO`, `PING`, `SCRIPT LOAD` and `TIME` |
+//! | the script | `GET GETRANGE SET SETRANGE PEXPIRE PEXPIREAT PERSIST TIME` |
+//! | a database other than 0 | `SELECT` |
+//! | a Cluster | `CLUSTER SLOTS`, `CLUSTER INFO`, `ASKING`; `READONLY` for `read=replicas` |
+//! | `durability` | `WAIT`, `WAITAOF` |
+//! | [`watch`](steadfast_backend::Backend::watch) | `CLIENT TRACKING` |
+//! | to list keys, `read=replicas`, and what `check` tells beyond the number of entries | `INFO` |
+//! | Sentinels | `SENTINEL GET-MASTER-ADDR-BY-NAME` |
+//!
+//! So `+@all -@dangerous` is enough for all but the line of `INFO`, which is dangerous to Redis.
+//! Without it, it is not known whether the servers evict: they count as if they did, unless
+//! [`evicts`](RedisConfig::evicts) says otherwise, and `check` warns. An error for a permission
+//! that is missing names the command.
+//!
+//! Set `maxmemory-policy noeviction`: with another policy, a full server ends sessions and forgets
 //! idempotency keys; `check` warns.
+//!
+//! # Starting, and what is refused
+//!
+//! Seeds and Sentinels are asked side by side, and of a Cluster the primaries that are there are
+//! enough. [`start`](RedisConfig::start) says what becomes of an outage at the start. A server that
+//! answers and is not what the settings say is an error that is no outage: a Cluster that is taken
+//! for a single server or the other way round, a Sentinel, a database that it does not have, wrong
+//! credentials or a password where none is wanted. Servers behind a network of their own may tell
+//! addresses that clients cannot reach: [`address_map`](RedisConfig::address_map).
 //!
 //! Replication is asynchronous: a failover loses what the new primary did not have yet, unless
 //! [`durability`](RedisConfig::durability) asks that writes wait for it. Then no answer of a write,

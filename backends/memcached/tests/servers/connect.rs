@@ -1,6 +1,8 @@
 //! Which servers are taken, and what is said of the others.
 
-use steadfast_backend::{Backend, Error, ErrorKind, Write};
+use std::time::Duration;
+
+use steadfast_backend::{Backend, Error, ErrorKind, Start, Write};
 use steadfast_conformance::servers::MemcachedServer;
 use steadfast_memcached::{MemcachedBackend, MemcachedConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -103,5 +105,58 @@ async fn a_server_that_comes_later_and_takes_less_is_not_used() {
     let backend = MemcachedBackend::connect(config).await.unwrap();
     small.restart().unwrap();
     until(|| async { format!("{backend:?}").contains("item_size_max is smaller") }).await;
-    assert_eq!(backend.check().await.unwrap_err().kind(), ErrorKind::Unavailable);
+    // It answers, and waiting does not make it fit.
+    assert_eq!(backend.check().await.unwrap_err().kind(), ErrorKind::Config);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_begins_disconnected_works_once_the_server_is_there() {
+    let server = MemcachedServer::start().unwrap();
+    server.kill().unwrap();
+    let address = server.addr().to_string();
+    let config = MemcachedConfig::new(address.as_str()).start(Start::Disconnected);
+    let backend = MemcachedBackend::connect(config).await.unwrap();
+    let error = backend.check().await.unwrap_err();
+    assert!(error.is_outage() && error.to_string().contains("never connected"), "{error:?}");
+    assert!(error.to_string().contains(&address), "{error}");
+    let error = backend.write(&Write::put(key("k"), "v")).await.unwrap_err();
+    assert!(error.is_outage() && !error.is_ambiguous(), "{error:?}");
+    server.restart().unwrap();
+    until(|| async { backend.check().await.is_ok() }).await;
+    put(&backend, Write::put(key("k"), "v")).await;
+    let usual = connect(&server).await.info().capabilities.value_len_max;
+    assert_eq!(backend.info().capabilities.value_len_max, usual);
+    server.kill().unwrap();
+    until(|| async { backend.check().await.is_err() }).await;
+    let error = backend.check().await.unwrap_err();
+    assert!(error.is_outage() && !error.to_string().contains("never"), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn disconnected_from_the_start_a_server_that_is_not_fit_is_no_outage() {
+    let server = MemcachedServer::builder().arg("-C").start().unwrap();
+    let config = MemcachedConfig::new(server.addr().to_string()).start(Start::Disconnected);
+    let backend = MemcachedBackend::connect(config).await.unwrap();
+    until(|| async { !backend.check().await.unwrap_err().is_outage() }).await;
+    for error in [backend.check().await.unwrap_err(), backend.get(&key("k")).await.unwrap_err()] {
+        assert_eq!(error.kind(), ErrorKind::Config, "{error:?}");
+        assert!(error.to_string().contains("without -C"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_at_the_start_is_waited_for_as_long_as_is_said_and_a_wrong_server_is_not() {
+    let server = MemcachedServer::start().unwrap();
+    server.kill().unwrap();
+    let config = |server: &MemcachedServer, wait| {
+        MemcachedConfig::new(server.addr().to_string()).start(Start::Within(wait))
+    };
+    refused(config(&server, Duration::from_millis(1)), ErrorKind::Unavailable, "no server").await;
+    let minute = config(&server, Duration::from_secs(60));
+    let connecting = tokio::spawn(MemcachedBackend::connect(minute));
+    server.restart().unwrap();
+    put(&connecting.await.unwrap().unwrap(), Write::put(key("k"), "v")).await;
+    let unfit = MemcachedServer::builder().arg("-C").start().unwrap();
+    let hour = config(&unfit, Duration::from_secs(3_600));
+    refused(hour, ErrorKind::Config, "without -C").await;
 }

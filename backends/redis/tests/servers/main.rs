@@ -6,6 +6,7 @@ mod connecting;
 mod feed;
 mod full;
 mod health;
+mod mistaken;
 mod replicas;
 mod scans;
 mod starting;
