@@ -155,6 +155,10 @@ pub(crate) fn answered(code: &str, text: &str) -> Fault {
         "NOPERM" => no_permission(text),
         "NOAUTH" => rejected("the server wants a password and got none"),
         "WRONGPASS" => rejected(WRONG_LOGIN),
+        "DENIED" => rejected(
+            "the server has no password, so it takes connections from its own host only \
+             (protected-mode); give it a password",
+        ),
         _ => return in_text(code, text),
     };
     fault.untouched()
@@ -169,6 +173,11 @@ fn in_text(code: &str, text: &str) -> Fault {
     }
     if ["ACL failure", "user executing the script"].iter().any(|part| text.contains(part)) {
         return no_permission(text).untouched();
+    }
+    if text.starts_with("max number of clients") {
+        let detail = "the server has as many connections as it takes (maxclients); give it more, \
+                      or close some";
+        return Fault::new(ErrorKind::Unavailable, detail).untouched().then(Then::Replace);
     }
     if let Some(fault) = misused(text) {
         return fault.untouched();
@@ -296,11 +305,28 @@ mod tests {
                 "INFO",
             ),
             ("NOPERM", "No permissions to access a key", ErrorKind::Rejected, "ACL LOG"),
+            (
+                "DENIED",
+                "Redis is running in protected mode because protected mode is enabled",
+                ErrorKind::Rejected,
+                "protected-mode",
+            ),
         ] {
             let fault = answered(code, text);
             assert_eq!(fault.kind, kind, "{text}: {}", fault.detail);
             assert!(fault.untouched && !fault.is_outage(), "{text}");
             assert!(fault.detail.contains(word), "{text}: {}", fault.detail);
+        }
+    }
+
+    #[test]
+    fn a_server_that_has_all_its_connections_is_an_outage() {
+        for text in
+            ["max number of clients reached", "max number of clients + cluster connections reached"]
+        {
+            let fault = answered("ERR", text);
+            assert!(fault.untouched && fault.is_outage(), "{text}: {}", fault.detail);
+            assert!(fault.detail.contains("maxclients"), "{}", fault.detail);
         }
     }
 

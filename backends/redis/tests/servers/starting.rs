@@ -5,7 +5,8 @@ use std::time::Duration;
 use steadfast_backend::{Backend, ErrorKind, Start, Write};
 use steadfast_conformance::servers::{RedisCluster, RedisSentinel, RedisServer};
 use steadfast_redis::{Acknowledged, RedisBackend, RedisConfig};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::{config, eventually, key};
 
@@ -108,6 +109,31 @@ async fn whoever_begins_disconnected_with_a_server_that_is_there_waits_for_it_in
     config.start = Start::Disconnected;
     let backend = RedisBackend::connect(config).await.unwrap();
     assert!(works(&backend).await);
+}
+
+/// What the server answers to a command that stands in one line.
+async fn said(connection: &mut TcpStream, command: &str) -> String {
+    connection.write_all(format!("{command}\r\n").as_bytes()).await.unwrap();
+    let mut answer = [0; 64];
+    let len = connection.read(&mut answer).await.unwrap_or_default();
+    String::from_utf8_lossy(&answer[..len]).into_owned()
+}
+
+#[tokio::test]
+async fn a_server_that_has_all_its_connections_is_out_and_used_once_there_is_room() {
+    let server = RedisServer::start().unwrap();
+    server.command(&["CONFIG", "SET", "maxclients", "1"]).unwrap();
+    let mut only = TcpStream::connect(server.addr()).await.unwrap();
+    while !said(&mut only, "PING").await.contains("PONG") {
+        only = TcpStream::connect(server.addr()).await.unwrap();
+    }
+    let mut config = config(&server);
+    config.start = Start::Disconnected;
+    let backend = RedisBackend::connect(config).await.unwrap();
+    let error = backend.check().await.unwrap_err();
+    assert!(error.is_outage(), "{error:?}");
+    assert!(said(&mut only, "CONFIG SET maxclients 100").await.contains("OK"));
+    eventually("it works", async || works(&backend).await).await;
 }
 
 #[tokio::test]
