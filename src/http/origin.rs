@@ -1,13 +1,13 @@
 //! Whether a browser sends a request for a page of another origin.
 
-use poem::http::header::{HOST, HeaderName, ORIGIN};
+use poem::http::header::{HOST, HeaderName, ORIGIN, UPGRADE};
 use poem::http::uri::Authority;
 use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use poem::{Endpoint, Middleware, Request};
 
 use crate::backend::{Error, ErrorKind};
 
-use super::Problem;
+use super::{Problem, caught};
 
 /// Refuses requests that a browser sends for a page of another origin (cross-site request
 /// forgery): 403. Browsers add cookies to requests that no user asked for, so a service that
@@ -15,11 +15,14 @@ use super::Problem;
 ///
 /// | request | passes |
 /// | --- | --- |
-/// | GET, HEAD, OPTIONS, TRACE, QUERY | yes: they must not change anything |
+/// | GET, HEAD, OPTIONS, TRACE, QUERY without `Upgrade` | yes: they must not change anything |
 /// | with `Sec-Fetch-Site` (all current browsers) | `same-origin`, and `none`: what the user typed |
 /// | else with `Origin` (RFC 6454) | if it has the host and port that the request was sent to |
 /// | else | yes: no browser sent it |
 /// | with an `Origin` that is [trusted](SameOrigin::trust) | yes |
+///
+/// A WebSocket is opened by a GET with `Upgrade`, for which browsers do not ask the service whether
+/// the page may read it: such a GET is checked as a POST is.
 ///
 /// Another host of the same site is another origin, too: who controls one subdomain must not
 /// write on another. As a middleware it checks all requests; put it outermost.
@@ -80,7 +83,8 @@ impl SameOrigin {
     ///
     /// A [`Problem`] with status 403, for a request that another origin may have caused.
     pub fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-        if is_safe(method) || self.is_own(uri, headers) {
+        let is_harmless = is_safe(method) && !headers.contains_key(UPGRADE);
+        if is_harmless || self.is_own(uri, headers) {
             return Ok(());
         }
         let detail = "a page of another site sent this request; send it from this site";
@@ -180,6 +184,6 @@ impl<E: Endpoint> Endpoint for SameOriginEndpoint<E> {
 
     async fn call(&self, request: Request) -> poem::Result<Self::Output> {
         self.same_origin.check(request.method(), request.original_uri(), request.headers())?;
-        self.inner.call(request).await
+        caught::call(&self.inner, request).await
     }
 }

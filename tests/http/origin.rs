@@ -74,6 +74,21 @@ fn only_its_own_pages_may_change_anything() {
     }
 }
 
+/// Browsers let a page open a WebSocket to any host, with the cookies of that host.
+#[test]
+fn a_page_of_another_site_opens_no_web_socket() {
+    let opens = |line| {
+        let lines = [HOST, ("upgrade", "websocket"), ("connection", "upgrade"), line];
+        passes(&SameOrigin::new(), &Method::GET, &lines)
+    };
+    assert!(!opens(("origin", "https://evil.example.com")));
+    assert!(!opens(("origin", "null")));
+    assert!(!opens(("sec-fetch-site", "cross-site")));
+    assert!(opens(("origin", "https://shop.example.com")));
+    assert!(opens(("sec-fetch-site", "same-origin")));
+    assert!(opens(("user-agent", "no browser")));
+}
+
 #[test]
 fn over_http_2_the_host_is_that_of_the_uri() {
     let uri = Uri::from_static("https://shop.example.com/cart");
