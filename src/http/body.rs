@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 
-use super::Problem;
 use super::canonical::without_mark;
 use super::hint::hint;
 use super::wire::trim_ows;
+use super::{Problem, caught};
 
 /// Reads the whole body into memory before anything else looks at it. Answers 413 if it is longer
 /// than the limit in bytes, and 408 if it does not arrive within 30 seconds.
@@ -38,7 +38,7 @@ impl<E: Endpoint> Endpoint for BodyLimitEndpoint<E> {
     async fn call(&self, mut request: Request) -> Result<Self::Output> {
         let body = take_in(request.take_body(), self.limit).await?;
         request.set_body(body);
-        self.inner.call(request).await
+        caught::call(&self.inner, request).await
     }
 }
 

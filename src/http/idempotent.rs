@@ -17,7 +17,7 @@ use super::fingerprint::fingerprint;
 use super::key::idempotency_key;
 use super::origin::is_safe;
 use super::stored::Keeping;
-use super::{Problem, StoredResponse, unknown};
+use super::{Problem, StoredResponse, caught, unknown};
 
 /// Runs the handler once per idempotency key and answers every retry with the same response.
 ///
@@ -206,7 +206,8 @@ impl<E: Endpoint + 'static> Endpoint for IdempotentEndpoint<E> {
 
     async fn call(&self, request: Request) -> Result<Response> {
         if is_safe(request.method()) {
-            return self.inner.call(request).await.map(IntoResponse::into_response);
+            let answer = caught::call(&*self.inner, request).await;
+            return answer.map(IntoResponse::into_response);
         }
         let answer = self.settings.answer(request, self.inner.clone()).await?;
         Ok(answer)

@@ -6,11 +6,12 @@ use poem::endpoint::make_sync;
 use poem::http::header::{AUTHORIZATION, COOKIE};
 use poem::{EndpointExt as _, Request};
 use steadfast::Tokens;
-use steadfast::http::{BearerAuth, CookieAuth, LiveSession};
+use steadfast::http::{BearerAuth, BodyLimit, CookieAuth, Idempotent, LiveSession, SameOrigin};
+use steadfast::idempotency::OnLapse;
 use steadfast::token::{Claims, Key};
 
 use crate::site::{Browser, Site, set_cookies};
-use crate::{call, problem};
+use crate::{call, idempotency, problem, store};
 
 #[tokio::test]
 async fn a_panic_behind_the_session_cookie_is_500_and_commits_nothing() {
@@ -49,6 +50,21 @@ async fn a_panic_behind_a_token_or_a_live_session_is_500() {
         let request = Request::builder().header(AUTHORIZATION, format!("Bearer {token}"));
         let request = request.header(COOKIE, browser.cookie.clone().unwrap()).finish();
         let response = call(&app, request).await;
+        assert_eq!(response.status(), 500);
+        problem(response).await;
+    }
+}
+
+#[tokio::test]
+async fn a_panic_behind_what_only_looks_at_the_request_is_500() {
+    let panics = || make_sync(|_request| -> () { panic!("as the test asked") });
+    let (_faulty, store, _clock) = store();
+    for app in [
+        panics().with(SameOrigin::new()).map_to_response().boxed(),
+        panics().with(BodyLimit(1_024)).map_to_response().boxed(),
+        panics().with(Idempotent::new(idempotency(&store, OnLapse::Refuse))).boxed(),
+    ] {
+        let response = call(&app, Request::default()).await;
         assert_eq!(response.status(), 500);
         problem(response).await;
     }
