@@ -59,6 +59,8 @@ pub(super) fn read(document: &str) -> Result<(Vec<Key>, Vec<LeftOut>)> {
     struct Jwks {
         keys: Vec<Value>,
     }
+    // A byte order mark, which some servers put there (RFC 8259, section 8.1).
+    let document = document.strip_prefix('\u{feff}').unwrap_or(document);
     if document.len() > KeyRing::JWKS_LEN_MAX || !is_strict(document.as_bytes(), 8) {
         return refuse("a key set is a JSON object of at most 256 KiB; this is none");
     }

@@ -198,6 +198,13 @@ fn ed25519_is_known_under_both_its_names() {
 }
 
 #[test]
+fn a_byte_order_mark_before_a_set_does_not_matter() {
+    let marked = |count: usize| "\u{feff}".repeat(count) + &json!({ "keys": [ec()] }).to_string();
+    assert_eq!(KeyRing::from_jwks(&marked(1)).unwrap().len(), 1);
+    assert!(KeyRing::from_jwks(&marked(2)).is_err());
+}
+
+#[test]
 fn a_set_that_cannot_be_trusted_whole_is_refused_whole() {
     let good = json!({ "keys": [ec()] }).to_string();
     assert!(KeyRing::from_jwks(&good).is_ok());
