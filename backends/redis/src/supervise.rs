@@ -36,10 +36,16 @@ async fn keep_dialling(shared: &Shared) {
             shared.broken.notified().await;
         } else if pace.is_due() {
             shared.is_filling.store(true, Ordering::SeqCst);
-            shared.dial_missing(&mut pace).await;
-            shared.is_filling.store(false, Ordering::SeqCst);
-            // Who waited for a lane that did not come up takes another one.
-            shared.status.send_modify(|_same| {});
+            {
+                let mut filling = std::pin::pin!(shared.dial_missing(&mut pace));
+                // Whoever waits for a lane must have time left to use another one.
+                let soon = shared.config.timeout / 2;
+                if tokio::time::timeout(soon, &mut filling).await.is_err() {
+                    shared.share_lanes();
+                    filling.await;
+                }
+            }
+            shared.share_lanes();
         } else {
             shared.is_lost_now();
             tokio::select! {
@@ -91,6 +97,12 @@ impl Shared {
             }
         }
         pace.connected();
+    }
+
+    /// Who waited for a lane that did not come up takes another one.
+    fn share_lanes(&self) {
+        self.is_filling.store(false, Ordering::SeqCst);
+        self.status.send_modify(|_same| {});
     }
 
     async fn dial(&self) -> Result<Link, Fault> {

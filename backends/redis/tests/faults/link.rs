@@ -1,11 +1,15 @@
 //! What is between the callers and the server.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use steadfast_backend::{Backend, ErrorKind, Group, Key, Namespace, Write};
 use steadfast_conformance::proxy::FaultProxy;
 use steadfast_conformance::servers::RedisServer;
 use steadfast_redis::{Address, RedisBackend, RedisConfig, Servers};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::load::{Loss, under_load};
 use crate::{TIMEOUT, connect_to};
@@ -196,6 +200,52 @@ async fn beside<T>(backend: &RedisBackend, small: &Key, call: impl Future<Output
             }
         }
     }
+}
+
+/// Passes connections on, until new ones are to be taken without a word.
+async fn passed_on(server: SocketAddr) -> (SocketAddr, Arc<AtomicBool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, silent) = (listener.local_addr().unwrap(), Arc::<AtomicBool>::default());
+    let is_silent = Arc::clone(&silent);
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((mut client, _from)) = listener.accept().await {
+            if is_silent.load(Ordering::SeqCst) {
+                held.push(client);
+                continue;
+            }
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(server).await?;
+                tokio::io::copy_bidirectional(&mut client, &mut server).await
+            });
+        }
+    });
+    (address, silent)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_value_waits_for_its_connection_only_as_long_as_it_can_use_another_one() {
+    let server = RedisServer::start().unwrap();
+    let (address, silent) = passed_on(server.addr()).await;
+    let mut config = RedisConfig::new(Servers::Single(Address::tcp("127.0.0.1", address.port())));
+    (config.timeout, config.connect_timeout) = (Duration::from_secs(4), Duration::from_secs(60));
+    config.lanes = 1;
+    let backend = RedisBackend::connect(config).await.unwrap();
+    let put = Write::put(key("large"), vec![b'x'; 1 << 20]);
+    assert!(backend.write(&put).await.unwrap().is_applied());
+    silent.store(true, Ordering::SeqCst);
+    // All but the first one, which small values use.
+    let list = server.command(&["CLIENT", "LIST"]).unwrap();
+    let ids = list.lines().filter_map(|line| line.strip_prefix("id=")?.split(' ').next());
+    for id in ids.skip(1) {
+        // The one that asked is gone already.
+        let _killed = server.command(&["CLIENT", "KILL", "ID", id]);
+    }
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    while let Err(error) = backend.write(&put).await {
+        assert!(tokio::time::Instant::now() < deadline, "{error}");
+    }
+    assert!(backend.get(&key("large")).await.unwrap().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]
