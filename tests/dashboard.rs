@@ -43,6 +43,14 @@ fn the_dashboard_and_the_documented_metrics_are_the_same() {
     assert_eq!(shown(), documented());
 }
 
+#[test]
+fn each_metric_has_a_help_text() {
+    const DESCRIBED: &str = include_str!("../src/observe/describe.rs");
+    for name in documented() {
+        assert!(DESCRIBED.contains(&format!("\"{name}\"")), "{name}");
+    }
+}
+
 /// A read that asks for the latest can be no hit: it says nothing of how good the cache is.
 #[test]
 fn the_hit_ratio_is_of_reads_that_may_be_hits() {

@@ -9,7 +9,7 @@ enum Kind {
 
 use Kind::{Counter, Gauge, Histogram};
 
-const METRICS: [(Kind, &str, &str); 17] = [
+const METRICS: [(Kind, &str, &str); 18] = [
     (Histogram, "steadfast_call_duration_seconds", "Calls to the store, with their repeats."),
     (Counter, "steadfast_repeats_total", "Attempts that were made again."),
     (Counter, "steadfast_breaker_transitions_total", "Changes of the state of a breaker."),
@@ -31,6 +31,7 @@ const METRICS: [(Kind, &str, &str); 17] = [
     (Gauge, "steadfast_store_limit_bytes", "Bytes that the store may use."),
     (Gauge, "steadfast_store_evicted", "Live entries that the store dropped to make room."),
     (Gauge, "steadfast_store_expired", "Entries of the store whose time was over."),
+    (Gauge, "steadfast_store_warnings", "Warnings of the store at the last check."),
 ];
 
 /// Gives the recorder the texts. It takes them as often as they come.
