@@ -72,9 +72,10 @@ impl<A: State> IdempotencyBuilder<A> {
         }
     }
 
-    /// How long a claim lasts without renewal, 10 seconds unless set: a retry after the death of its
-    /// holder is answered when the lease is over. [`run`](Idempotency::run) renews it each third of
-    /// that; whoever calls [`begin`](Idempotency::begin) has to [renew](super::Claim::renew) it.
+    /// How long a claim lasts without renewal, 10 seconds unless set: a retry after the death of
+    /// its holder is answered when the lease is over. [`run`](Idempotency::run) renews it each
+    /// third of that; whoever calls [`begin`](Idempotency::begin) has to
+    /// [renew](super::Claim::renew) it.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;

@@ -53,8 +53,8 @@ impl<T: State> Sessions<T> {
         Err(store::contended(ATTEMPTS_MAX).into())
     }
 
-    /// A session that is gone may have been ended by a call that was not confirmed, and come back in
-    /// a failover.
+    /// A session that is gone may have been ended by a call that was not confirmed, and come back
+    /// in a failover.
     async fn stay_ended(&self, id: &SessionId) -> std::result::Result<(), SessionError> {
         if self.store.info().capabilities.shows_unconfirmed() {
             self.store.delete(&self.session_key(id)?).await?;

@@ -232,8 +232,8 @@ impl Warned {
     }
 }
 
-/// It counts as ambiguous whatever was answered: what refused the write may be an earlier attempt at
-/// it.
+/// It counts as ambiguous whatever was answered: what refused the write may be an earlier attempt
+/// at it.
 fn unconfirmed() -> Fault {
     let detail = "the server has it, but not as many replicas or disks confirmed it in time as \
                   were asked for, so that a failover may lose it; see INFO replication";
