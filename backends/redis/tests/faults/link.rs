@@ -10,6 +10,7 @@ use steadfast_conformance::proxy::FaultProxy;
 use steadfast_conformance::servers::RedisServer;
 use steadfast_redis::{Address, RedisBackend, RedisConfig, Servers};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 use crate::load::{Loss, under_load};
 use crate::{TIMEOUT, connect_to};
@@ -202,16 +203,17 @@ async fn beside<T>(backend: &RedisBackend, small: &Key, call: impl Future<Output
     }
 }
 
-/// Passes connections on, until new ones are to be taken without a word.
-async fn passed_on(server: SocketAddr) -> (SocketAddr, Arc<AtomicBool>) {
+/// Passes connections on, until new ones are to be taken without a word; then it tells of each.
+async fn passed_on(server: SocketAddr) -> (SocketAddr, Arc<AtomicBool>, Arc<Notify>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (address, silent) = (listener.local_addr().unwrap(), Arc::<AtomicBool>::default());
-    let is_silent = Arc::clone(&silent);
+    let (silent, taken) = (Arc::<AtomicBool>::default(), Arc::<Notify>::default());
+    let told = (listener.local_addr().unwrap(), Arc::clone(&silent), Arc::clone(&taken));
     tokio::spawn(async move {
         let mut held = Vec::new();
         while let Ok((mut client, _from)) = listener.accept().await {
-            if is_silent.load(Ordering::SeqCst) {
+            if silent.load(Ordering::SeqCst) {
                 held.push(client);
+                taken.notify_one();
                 continue;
             }
             tokio::spawn(async move {
@@ -220,13 +222,13 @@ async fn passed_on(server: SocketAddr) -> (SocketAddr, Arc<AtomicBool>) {
             });
         }
     });
-    (address, silent)
+    told
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_value_waits_for_its_connection_only_as_long_as_it_can_use_another_one() {
     let server = RedisServer::start().unwrap();
-    let (address, silent) = passed_on(server.addr()).await;
+    let (address, silent, taken) = passed_on(server.addr()).await;
     let mut config = RedisConfig::new(Servers::Single(Address::tcp("127.0.0.1", address.port())));
     (config.timeout, config.connect_timeout) = (Duration::from_secs(4), Duration::from_secs(60));
     config.lanes = 1;
@@ -241,6 +243,7 @@ async fn a_large_value_waits_for_its_connection_only_as_long_as_it_can_use_anoth
         // The one that asked is gone already.
         let _killed = server.command(&["CLIENT", "KILL", "ID", id]);
     }
+    taken.notified().await;
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     while let Err(error) = backend.write(&put).await {
         assert!(tokio::time::Instant::now() < deadline, "{error}");
