@@ -276,7 +276,7 @@ impl Store {
             return Ok(Vec::new());
         }
         let trial = |number: usize| {
-            let key = self.own_key("health", &Group::new(&number.to_string())?, "trial")?;
+            let key = self.own_key(TRIAL, &Group::new(&number.to_string())?, "trial")?;
             Ok(Write::put(key, "").expiring(Ttl::new(TRIAL_LIFE)?))
         };
         (0..TRIALS_MAX).map(trial).collect()
@@ -379,4 +379,6 @@ const TRIALS_MAX: usize = 128;
 /// How many keys are listed at once.
 const PAGE_LEN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 /// The kinds of records that the library keeps itself.
-const OWN_KINDS: [&str; 4] = ["idempotency", "journal", "revocation", "session"];
+const OWN_KINDS: [&str; 5] = ["idempotency", "journal", "revocation", "session", TRIAL];
+/// What [`Store::check`] writes.
+const TRIAL: &str = "health-trial";

@@ -65,6 +65,19 @@ async fn a_check_tries_each_server_of_a_cluster() {
     }
 }
 
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn a_check_overwrites_nothing_that_a_user_can_name() {
+    let server = steadfast_conformance::servers::RedisServer::start().unwrap();
+    let connected = steadfast::connect(&format!("{}?timeout=20s", server.url())).await.unwrap();
+    let store = Store::builder(connected).build().unwrap();
+    store.check().await.unwrap();
+    let written = server.command(&["RANDOMKEY"]).unwrap();
+    let (_namespace, key) = written.split_once(":v1:").unwrap();
+    let (kind, _group_and_name) = key.split_once(":{").unwrap();
+    assert!(store.key(kind, &Group::new("0").unwrap(), "trial").is_err(), "{kind}");
+}
+
 /// Two sessions of alice's, one of nobody's, and a key that is claimed.
 async fn all_can_leave(store: &Store, full: impl Fn(bool)) {
     let sessions = sessions(store);
