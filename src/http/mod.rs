@@ -11,6 +11,9 @@
 //! | [`LiveSession`] | a `SessionHandle<T>` or a `SessionId` | `Arc<Session<T>>`, and its `Principal` |
 //! | [`Idempotent`] | a `Principal`; with [`per_session`](Idempotent::per_session) a `SessionId` | [`Execution`] |
 //!
+//! In poem the middleware that is added last sees a request first, so `.with(…)` adds them from the
+//! bottom of this table to its top.
+//!
 //! A session's changes that wait for [`CookieSession`] are made after [`Idempotent`] has kept the
 //! answer, and can be lost in between; both say what to do instead.
 //!
