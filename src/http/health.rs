@@ -83,8 +83,12 @@ impl IntoResponse for HealthReport {
             "status": text,
             "warnings": self.warnings,
             "backend": self.backend,
-            "latency_ms": self.latency.as_secs_f64() * 1e3,
+            // Whole microseconds.
+            "latency_ms": (self.latency.as_secs_f64() * 1e6).round() / 1e3,
             "breaker": self.breaker.name(),
+            // For clients that ask any version: this one neither syncs with a hub nor moves a store.
+            "sync": null,
+            "moving": null,
         });
         let mut response = Response::builder()
             .status(status)

@@ -35,6 +35,7 @@ async fn anybody_sees_page_health_and_metrics(home: Home) {
     let health = health.json();
     assert_eq!((&health["status"], &health["breaker"]), (&json!("ok"), &json!("closed")));
     assert!(health["backend"].is_string() && health["latency_ms"].is_number(), "{health}");
+    assert!(health["sync"].is_null() && health["moving"].is_null(), "{health}");
 
     let user = server.client.log_in("alice").await;
     user.get("/cart").await;
