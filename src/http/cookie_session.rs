@@ -18,7 +18,7 @@ use super::{Problem, SessionCookie, caught, mark_stale};
 /// | the handler does not use the session | as it is; no trip, no header |
 /// | a session is new, or has a new id | `Set-Cookie` with the id; none otherwise |
 /// | it was logged out, has expired or was revoked, or the cookie is no id | `Set-Cookie` that removes it |
-/// | several cookies of the name came | the first one that names a live session counts, and none is removed for the others |
+/// | several cookies of the name came | the first one that names a live session counts, and none is removed for the others; a log-out, or a sign-in as somebody else, ends them all |
 /// | the answer is a replay of [`Idempotent`](super::Idempotent) | the session is looked up once, so that the replay of a log-out removes the cookie, too |
 /// | its id was just replaced by another request | no `Set-Cookie`: the browser may have the new one |
 /// | the handler fails, panics, or answers 5xx | changes that wait and new ids are dropped together; a log-out stands |

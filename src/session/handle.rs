@@ -173,7 +173,8 @@ impl<T: State> SessionHandle<T> {
 
     /// Ends the session, at once: later changes are [`SessionError::Gone`], unless a new session
     /// begins before, and whatever becomes of the request, the client is told to forget the id.
-    /// Two trips.
+    /// Two trips. If the request came with several ids, the sessions of the others end, too: the
+    /// next request would go on with one of them.
     ///
     /// # Errors
     ///
@@ -196,8 +197,24 @@ impl<T: State> SessionHandle<T> {
         for id in ids {
             self.0.sessions.destroy(id).await?;
         }
+        if let (false, Some(first)) = (matches!(held.phase, Phase::Absent(_)), ids.first()) {
+            self.end_others(first).await?;
+        }
         held.changes = Changes::default();
         (held.phase, held.destroyed) = (Phase::Destroyed, true);
+        Ok(())
+    }
+
+    /// Ends what the client has other ids of, if it came with several.
+    async fn end_others(&self, first: &SessionId) -> Result<(), SessionError> {
+        let given = &self.0.given;
+        for id in given.iter().filter(|id| given.len() > 1 && *id != first) {
+            match self.0.sessions.destroy(id).await {
+                // If it goes on, then under an id that this one does not lead to.
+                Ok(()) | Err(SessionError::Gone(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
         Ok(())
     }
 

@@ -106,6 +106,22 @@ async fn a_dead_cookie_before_a_live_one_locks_nobody_out() {
     assert!(is_removal(&site.ask("/get", &both).await));
 }
 
+/// Otherwise the next request would go on with the other one.
+#[tokio::test]
+async fn who_leaves_with_two_live_cookies_has_left_both() {
+    for leave in ["/logout", "/get/logout", "/bob"] {
+        let site = Site::new();
+        let (mut one, mut other) = (Browser::default(), Browser::default());
+        for browser in [&mut one, &mut other] {
+            browser.go(&site, "/login").await;
+        }
+        let both = [one.cookie.clone().unwrap(), other.cookie.clone().unwrap()].join("; ");
+        assert_eq!(site.ask(leave, &both).await.status(), 200, "{leave}");
+        assert!(site.session(&one).await.is_none(), "{leave}");
+        assert!(site.session(&other).await.is_none(), "{leave}");
+    }
+}
+
 /// The id that counts.
 fn text_of_owner() -> impl poem::Endpoint {
     poem::endpoint::make_sync(|request| request.extensions().get::<SessionId>().unwrap().expose())

@@ -131,6 +131,10 @@ pub(crate) fn alice() -> Principal {
     Principal::new("alice").unwrap()
 }
 
+fn bob() -> Principal {
+    Principal::new("bob").unwrap()
+}
+
 async fn handle(request: &Request, gate: &Barrier) -> Result<Response, Problem> {
     let session = request.extensions().get::<SessionHandle<Visit>>().unwrap();
     let mut response = Response::default();
@@ -143,6 +147,7 @@ async fn handle(request: &Request, gate: &Barrier) -> Result<Response, Problem> 
             "once" => session.edit(Edit::new().expect("once", None).set("once", true)).await?,
             "update" => session.update(|visit| visit.0 += 1).await?,
             "login" => session.sign_in(&alice(), "a browser", Visit(0)).await?,
+            "bob" => session.sign_in(&bob(), "a browser", Visit(0)).await?,
             "rotate" => session.rotate().await?,
             "logout" => session.destroy().await?,
             "wait" => {

@@ -112,14 +112,15 @@ impl<T: State + Clone> SessionHandle<T> {
         new: &SessionId,
     ) -> Result<(), SessionError> {
         let Some(old) = ends else { return Ok(()) };
-        match self.0.sessions.destroy(&old).await {
+        let ended = match self.0.sessions.destroy(&old).await {
             // It got another id meanwhile, which the client is given by that request.
-            Ok(()) | Err(SessionError::Gone(_)) => Ok(()),
-            Err(error) => {
-                drop(self.0.sessions.destroy(new).await);
-                Err(error)
-            }
+            Ok(()) | Err(SessionError::Gone(_)) => self.end_others(&old).await,
+            Err(error) => Err(error),
+        };
+        if ended.is_err() {
+            drop(self.0.sessions.destroy(new).await);
         }
+        ended
     }
 
     async fn elevate(
