@@ -13,7 +13,7 @@ use steadfast::session::{JournalConfig, Saved};
 use steadfast::store::{NearConfig, Reads};
 use steadfast::{Principal, Sessions, State, Store};
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Visit {
     pages: u32,
 }
@@ -31,11 +31,20 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let store = Store::builder(steadfast::connect(&url).await?).near(near).build()?;
     // What waits here outlives this process.
     let journal = JournalConfig::new(Arc::new(RedbBackend::open("./data/outage.redb")?));
+    let (lost, mut unsaved) = tokio::sync::mpsc::unbounded_channel();
     let sessions: Sessions<Visit> = Sessions::builder(&store)
         .reads(Reads::latest().serve_stale(STALE_MAX))
         .journal(journal)
-        .on_unsaved(|unsaved| println!("somebody else changed the session: {unsaved:?}"))
+        .on_unsaved(move |unsaved| drop(lost.send(unsaved.clone())))
         .build()?;
+    // Somebody else changed the session meanwhile: theirs stands, and ours is merged into it.
+    let merging = sessions.clone();
+    tokio::spawn(async move {
+        while let Some(ours) = unsaved.recv().await {
+            let larger = |now: &mut Visit, ours: &Visit| now.pages = now.pages.max(ours.pages);
+            println!("merged: {:?}", merging.merge_unsaved(&ours, larger).await);
+        }
+    });
 
     let alice = Principal::new("alice")?;
     let id = sessions.sign_in(&alice, "an edge node", Visit { pages: 0 }).await?.id;

@@ -6,7 +6,8 @@ use poem::http::{HeaderMap, HeaderValue};
 use super::wire::{list, trim_ows};
 
 /// Lets no shared cache store the answer, whatever its handler says of caching: others would get
-/// the session. `secret` is the header that must not be used again from a private cache either.
+/// the session. Where the handler says nothing, a private cache does not use the header `secret`
+/// again either.
 pub(super) fn forbid_sharing(headers: &mut HeaderMap, secret: &str) {
     let value = match private(headers) {
         Control::Unset => HeaderValue::from_str(&format!("private, no-cache=\"{secret}\"")),

@@ -161,8 +161,8 @@ pub(super) async fn execute<E: Endpoint + 'static>(
         Settled::Own(
             Ending::Answer(_, told) | Ending::NotExecuted(_, told) | Ending::Unknown(_, _, told),
         ) => told,
-        // What this run did does not count; the winner's answer is the answer.
         Settled::Unkept(error, (response, _rest)) => return Ok(Ran::Unkept(error, response)),
+        // What this run did does not count; the winner's answer is the answer.
         Settled::Fenced(Some(answer)) => return Ok(Ran::Kept(answer.replay())),
         Settled::Fenced(None) => return Err(unknown::taken_over()),
         Settled::Broken(_reason) => return Err(unknown::broken()),

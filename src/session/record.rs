@@ -21,7 +21,8 @@ impl SessionHead {
         if live.own == Own::default() {
             Self::Live(live)
         } else {
-            Self::Chosen(live.clone(), live.own)
+            let own = live.own;
+            Self::Chosen(live, own)
         }
     }
 

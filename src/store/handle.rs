@@ -88,8 +88,8 @@ impl Store {
     /// # Errors
     ///
     /// [`ErrorKind::Invalid`] if a part has characters that keys cannot have, or is too long, or
-    /// if the kind is one of the library's own: `idempotency`, `journal`, `revocation`,
-    /// `session`.
+    /// if the kind is one of the library's own: `health-trial`, `idempotency`, `journal`,
+    /// `revocation`, `session`.
     pub fn key(&self, kind: &str, group: &Group, name: &str) -> Result<Key> {
         if OWN_KINDS.contains(&kind) {
             let detail = format!("the key kind {kind} is the library's own; choose another");

@@ -129,12 +129,13 @@ impl Revocations {
             .await
     }
 
-    /// Ends every token of ours that the subject has by now. Two trips, whatever their number.
+    /// Ends every token of ours that the subject has by now, but for those that an issuer whose
+    /// clock is ahead has dated later than now: they end by themselves, or with their session. Two
+    /// trips, whatever their number.
     ///
     /// `iat` has whole seconds, so this takes tokens of the present and the next second, too.
     /// Returns how long to wait before a new token for the subject will pass: two seconds at most,
-    /// unless a machine whose clock is ahead revoked the subject as well. An issuer whose clock is
-    /// ahead can have issued tokens that look younger.
+    /// unless a machine whose clock is ahead revoked the subject as well.
     ///
     /// # Errors
     ///

@@ -66,7 +66,7 @@ pub(crate) async fn announced<T>(
     }
     warn!(
         "the store is not open yet, so requests are answered with 503; a large file takes a \
-         while, because it is read and checked as a whole"
+         while after an unclean stop, because it is read and checked as a whole"
     );
     announce();
     opening.await
