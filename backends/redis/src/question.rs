@@ -66,8 +66,9 @@ impl Question {
 
     /// The command with what goes before and after it, if `left` is enough for that.
     pub(crate) fn whole(&self, left: Duration) -> Result<Pipeline, Fault> {
-        // The answer must be here before the deadline; 0 ms would mean for ever.
-        let millis = u64::try_from(left.as_millis() * 9 / 10).unwrap_or(u64::MAX);
+        let wait = left.saturating_sub(return_time(left));
+        // 0 ms would mean for ever.
+        let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         if millis == 0 {
             let detail = "no time is left to wait for replicas or disks; nothing was sent";
             return Err(Fault::new(ErrorKind::Timeout, detail).untouched());
@@ -103,6 +104,13 @@ impl Question {
     }
 }
 
+/// What is kept back for the answer to arrive before the deadline, also where both machines are
+/// busy: else it is not known that the change was made.
+fn return_time(left: Duration) -> Duration {
+    const BUSY: Duration = Duration::from_millis(250);
+    (left / 10).max(BUSY.min(left / 2))
+}
+
 fn confirms(by: Acknowledged, answer: &Value) -> bool {
     match (by, answer) {
         (Acknowledged::ByReplicas(wanted), Value::Int(count)) => *count >= i64::from(wanted),
@@ -117,6 +125,14 @@ fn confirms(by: Acknowledged, answer: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_has_time_to_arrive_after_the_wait() {
+        for (left_ms, wait_ms) in [(0, 0), (100, 50), (500, 250), (1_000, 750), (10_000, 9_000)] {
+            let left = Duration::from_millis(left_ms);
+            assert_eq!(left - return_time(left), Duration::from_millis(wait_ms));
+        }
+    }
 
     #[test]
     fn a_wait_that_is_broken_off_leaves_a_change_that_is_made_and_not_confirmed() {
