@@ -86,7 +86,8 @@ impl IntoResponse for HealthReport {
             // Whole microseconds.
             "latency_ms": (self.latency.as_secs_f64() * 1e6).round() / 1e3,
             "breaker": self.breaker.name(),
-            // For clients that ask any version: this one neither syncs with a hub nor moves a store.
+            // For clients that ask any version: this one neither syncs with a hub nor moves a
+            // store.
             "sync": null,
             "moving": null,
         });

@@ -41,9 +41,9 @@ impl Store {
     ///
     /// The closure sees `None` for an absent record and leaves `None` to remove it. If the bytes
     /// come out as they were, nothing is written, no deadline either: one trip, two where that has
-    /// to be [confirmed](crate::backend::Capabilities::shows_unconfirmed). Otherwise the record lives
-    /// for `ttl` from now, or until it is removed if that is `None`, whatever it had before. The
-    /// closure may run several times, so it should only touch the state and build its output.
+    /// to be [confirmed](crate::backend::Capabilities::shows_unconfirmed). Otherwise the record
+    /// lives for `ttl` from now, or until it is removed if that is `None`, whatever it had before.
+    /// The closure may run several times, so it should only touch the state and build its output.
     ///
     /// # Errors
     ///
