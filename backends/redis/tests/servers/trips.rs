@@ -37,8 +37,8 @@ async fn every_verb_takes_one_trip() {
     let backend = connect(&server).await;
     let (a, b) = (key("a"), key("b"));
     let ttl = Ttl::new(std::time::Duration::from_secs(60)).unwrap();
-    // Scripts call GET, too, when they refuse.
-    let _ = trip!(server, backend.write(&Write::put(a.clone(), "v")), "evalsha": 1);
+    // Scripts call GET, too, when they refuse, and to tell what is absent from what is empty.
+    let _ = trip!(server, backend.write(&Write::put(a.clone(), "v")), "evalsha": 1, "get": 1);
     let _ = trip!(server, backend.get(&a), "get": 1);
     let _ = trip!(server, backend.get_many(&[a.clone(), b.clone()]), "mget": 1);
     for condition in [Condition::Always, Condition::Present] {
@@ -50,8 +50,8 @@ async fn every_verb_takes_one_trip() {
     assert!(!refused.is_applied());
     let _ = trip!(server, backend.write(&Write::touch(a.clone(), Some(ttl))), "evalsha": 1);
     let writes = vec![Write::put(a.clone(), "v"), Write::delete(b.clone())];
-    let _ = trip!(server, backend.transact(&writes.clone()), "evalsha": 1);
-    let _ = trip!(server, backend.write_many(&writes), "evalsha": 1);
+    let _ = trip!(server, backend.transact(&writes.clone()), "evalsha": 1, "get": 1);
+    let _ = trip!(server, backend.write_many(&writes), "evalsha": 1, "get": 1);
     let _ = trip!(server, backend.write(&Write::delete(a.clone())), "evalsha": 1);
     server.command(&["SCRIPT", "FLUSH"]).unwrap();
     let _ = trip!(server, backend.write(&Write::put(a.clone(), "v")), "eval": 1, "evalsha": 1);
