@@ -1,4 +1,5 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -189,11 +190,7 @@ fn open_database(config: &RedbConfig, lost_to: Option<ErrorKind>) -> Result<Data
     if !dir.as_os_str().is_empty() {
         create_dir(dir)?;
     }
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, OWNER_ONLY);
-    let file = options.open(path).map_err(|error| fault_of_io(&error, path))?;
+    let file = open_or_create(path).map_err(|error| fault_of_io(&error, path))?;
     let is_new = clear_unfinished(&file, path)?;
     let storage = FileBackend::new(file).map_err(|error| fault(error, path))?;
     let database = open_storage(config, verify, storage)?;
@@ -201,6 +198,15 @@ fn open_database(config: &RedbConfig, lost_to: Option<ErrorKind>) -> Result<Data
         sync_dir(dir)?;
     }
     Ok(database)
+}
+
+/// What is new is its owner's alone.
+pub(crate) fn open_or_create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, OWNER_ONLY);
+    options.open(path)
 }
 
 fn open_storage(

@@ -167,6 +167,21 @@ fn a_new_file_is_its_owners_alone() {
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
+#[tokio::test]
+async fn a_file_of_a_mebibyte_beside_the_database_keeps_room_for_removals() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, reserve) = (dir.path().join("state.redb"), dir.path().join("state.redb.reserve"));
+    let backend = RedbBackend::open(&*path).unwrap();
+    assert!(backend.write(&Write::put(damage::key(0), "v")).await.unwrap().is_applied());
+    let kept = fs::metadata(&reserve).unwrap();
+    assert_eq!(kept.len(), 1 << 20);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(kept.permissions().mode() & 0o777, 0o600);
+    }
+}
+
 /// A copy of a file that is open is what a crash leaves.
 #[tokio::test]
 async fn only_after_an_unclean_stop_is_the_whole_file_checked_and_the_log_says_so() {
