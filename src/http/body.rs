@@ -78,9 +78,9 @@ fn too_large(limit: usize) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
 }
 
-/// A body that is one JSON object, with the content type `application/json` or one that ends in
-/// `+json`: 415 for another type, which a form of another site could send without asking, and 400
-/// for another body. It says which member is missing or wrong, and quotes nothing of the body.
+/// A body that is one JSON object, with the content type `application/json`. It is 415 for another
+/// type, which a form of another site could send without asking, and 400 for another body: that
+/// says which member is missing or wrong, and quotes nothing of the body.
 #[derive(Clone, Copy, Debug)]
 pub struct JsonBody<T>(pub T);
 
@@ -110,8 +110,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     let (Some(one), None) = (types.next(), types.next()) else { return false };
     let one = one.to_str().unwrap_or_default();
     let media_type = trim_ows(one.split(';').next().unwrap_or_default()).to_ascii_lowercase();
-    let structured = media_type.split_once('/').is_some_and(|(_, sub)| sub.ends_with("+json"));
-    media_type == "application/json" || structured
+    media_type == "application/json"
 }
 
 fn bad_json(detail: String) -> Problem {

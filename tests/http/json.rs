@@ -36,8 +36,6 @@ async fn a_body_has_the_content_type_of_json() {
         "application/json",
         "Application/JSON; charset=utf-8",
         "application/json ;charset=\"utf-8\"",
-        "application/merge-patch+json",
-        "application/vnd.shop.v2+JSON; profile=a",
     ] {
         assert_eq!(text(send(&[good], GOOD).await).await, "tea 2", "{good}");
     }
@@ -50,6 +48,7 @@ async fn a_body_has_the_content_type_of_json() {
         &["application/jsonp"],
         &["json"],
         &["+json"],
+        &["application/merge-patch+json"],
         &["text/plain, application/json"],
         &["application/json", "text/plain"],
     ] {

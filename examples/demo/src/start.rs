@@ -64,10 +64,7 @@ pub(crate) async fn announced<T>(
         }
         () = second => {}
     }
-    warn!(
-        "the store is not open yet, so requests are answered with 503; a large file takes a \
-         while after an unclean stop, because it is read and checked as a whole"
-    );
+    warn!("the store has not answered yet: until it does, requests are answered with 503");
     announce();
     opening.await
 }
