@@ -87,6 +87,8 @@ local function repeat_last(key)
   local head = redis.call('GETRANGE', key, '0', '31')
   local deadline = tonumber(string.sub(head, 19, 32))
   if string.sub(head, 1, 2) == 'S1' and deadline == 0 then
+    -- It changes nothing, but is taken by a full server, which then takes the other one, too.
+    redis.call('PERSIST', key)
     redis.call('SETRANGE', key, '0', 'S1')
   elseif string.sub(head, 1, 2) == 'S1' then
     redis.call('PEXPIREAT', key, string.format('%.0f', deadline))

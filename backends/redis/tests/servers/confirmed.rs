@@ -64,13 +64,31 @@ fn offset(server: &RedisServer) -> u64 {
 /// confirmed by nothing.
 #[tokio::test]
 async fn a_call_that_changes_nothing_leaves_replicas_something_to_confirm() {
+    leaves_something_to_confirm(None).await;
+}
+
+/// It needs no memory.
+#[tokio::test]
+async fn a_call_that_changes_nothing_is_confirmed_on_a_full_server() {
+    leaves_something_to_confirm(Some("1")).await;
+}
+
+async fn leaves_something_to_confirm(maxmemory: Option<&str>) {
     let primary = RedisServer::builder().arg("repl-ping-replica-period", "3600");
     let primary = primary.start().unwrap();
     let _replica = RedisServer::builder().replica_of(&primary).start().unwrap();
     let (plain, waiting) = (connect(&primary).await, waiting(&primary).await);
-    for (at, place) in places(&*plain).await.into_iter().enumerate() {
+    let places = places(&*plain).await;
+    if let Some(maxmemory) = maxmemory {
+        primary.command(&["CONFIG", "SET", "maxmemory", maxmemory]).unwrap();
+    }
+    for (at, place) in places.into_iter().enumerate() {
         let before = plain.get(&place).await.unwrap();
         for writes in idle(&place, at < 2) {
+            // The end of a mark that the calls before have left is sent to replicas, too.
+            while at == 3 && primary.value(place.as_str()).unwrap().is_some() {
+                tokio::task::yield_now().await;
+            }
             let sent = offset(&primary);
             let _ = plain.write(&writes[0]).await.unwrap();
             let _ = plain.transact(&writes).await.unwrap();
