@@ -55,7 +55,7 @@ impl<T: State> Sessions<T> {
 
     /// A session that is gone may have been ended by a call that was not confirmed, and come back
     /// in a failover.
-    async fn stay_ended(&self, id: &SessionId) -> std::result::Result<(), SessionError> {
+    pub(super) async fn stay_ended(&self, id: &SessionId) -> std::result::Result<(), SessionError> {
         if self.store.info().capabilities.shows_unconfirmed() {
             self.store.delete(&self.session_key(id)?).await?;
         }

@@ -82,8 +82,8 @@ struct Held<T> {
     stage: Stage,
     /// A session was ended by this request.
     destroyed: bool,
-    /// This request gave the session the id that it has now.
-    named: bool,
+    /// A write of this request to the session was acknowledged, so its id is confirmed, too.
+    confirmed: bool,
 }
 
 /// How far the end of the request has come.
@@ -147,7 +147,7 @@ impl<T: State> SessionHandle<T> {
             given: ids,
             mode,
             used: AtomicBool::new(false),
-            held: Mutex::new(Held { phase, changes, stage, destroyed, named: false }),
+            held: Mutex::new(Held { phase, changes, stage, destroyed, confirmed: false }),
         }))
     }
 
@@ -184,18 +184,21 @@ impl<T: State> SessionHandle<T> {
         if matches!(&held.phase, Phase::Unread(ids) if ids.len() > 1) {
             self.read(&mut held.phase).await?;
         }
+        let sessions = &self.0.sessions;
         let ids = match &held.phase {
             Phase::Unread(ids) => ids.get(..1).unwrap_or_default(),
             Phase::Live(session, _) => std::slice::from_ref(&session.id),
             Phase::New(_) => held.changes.ends.as_slice(),
-            // That they are gone may not be confirmed yet.
-            Phase::Absent(Some(Ended::Missing | Ended::Revoked)) if self.shows_unconfirmed() => {
-                &self.0.given
+            Phase::Absent(Some(Ended::Missing | Ended::Revoked)) => {
+                for id in &self.0.given {
+                    sessions.store.one_call(sessions.stay_ended(id)).await?;
+                }
+                &[]
             }
             Phase::Absent(_) | Phase::Destroyed => &[],
         };
         for id in ids {
-            self.0.sessions.destroy(id).await?;
+            sessions.destroy(id).await?;
         }
         if let (false, Some(first)) = (matches!(held.phase, Phase::Absent(_)), ids.first()) {
             self.end_others(first).await?;
@@ -221,10 +224,6 @@ impl<T: State> SessionHandle<T> {
     /// True if somebody has asked for the session: the answer then depends on who asks.
     pub fn is_used(&self) -> bool {
         self.0.used.load(Ordering::Relaxed)
-    }
-
-    fn shows_unconfirmed(&self) -> bool {
-        self.0.sessions.store.info().capabilities.shows_unconfirmed()
     }
 
     async fn hold(&self) -> MutexGuard<'_, Held<T>> {
@@ -412,7 +411,7 @@ impl<T: State + Clone> SessionHandle<T> {
     ) -> Result<R, SessionError> {
         let mut held = self.hold_to_change().await?;
         self.read(&mut held.phase).await?;
-        let Held { phase, changes, .. } = &mut *held;
+        let Held { phase, changes, confirmed, .. } = &mut *held;
         let Phase::Live(session, current) = phase else {
             return Ok(change(&mut Arc::make_mut(phase.session_mut()?).state));
         };
@@ -425,7 +424,7 @@ impl<T: State + Clone> SessionHandle<T> {
         });
         let changed = revise.await?;
         let session = Arc::make_mut(session);
-        session.version = changed.version;
+        (session.version, *confirmed) = (changed.version, true);
         if let Some((state, mut attributes)) = latest {
             session.state = state;
             // Else the commit finds out.

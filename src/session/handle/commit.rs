@@ -5,6 +5,7 @@ use std::mem;
 use std::sync::Arc;
 
 use crate::State;
+use crate::backend::Version;
 
 use crate::session::{
     Attributes, Edit, Ended, Mode, Rotation, Session, SessionError, SessionHandle, SessionId,
@@ -42,21 +43,30 @@ impl<T: State + Clone> SessionHandle<T> {
                 // So it stays if the store fails, or if this call is dropped.
                 held.stage = Stage::Failed;
                 let changes = mem::take(&mut held.changes);
-                let made = self.make(&mut held.phase, changes);
+                let made = self.make(&mut held, changes);
                 if let Some(session) = self.0.sessions.store.one_call(made).await? {
                     held.phase = Phase::Live(Arc::new(session), None);
-                    held.named = true;
+                    held.confirmed = true;
                 }
                 held.stage = Stage::Committed;
             }
             Stage::Failed => return Err(SessionError::Committed),
             Stage::Committed => {}
         }
-        Ok(self.outcome(&held).await)
+        // By another request: if a failover may still take the new id back, the client keeps the
+        // old one, which leads to it.
+        let confirmed = match &held.phase {
+            Phase::Live(session, _) if !held.confirmed && self.is_new(session) => {
+                self.0.sessions.is_confirmed(session).await
+            }
+            _ => true,
+        };
+        Ok(self.outcome(&held.phase, confirmed))
     }
 
     /// Drops the changes that wait: the request failed. What was done at once stays done, a
-    /// log-out too, and the client is told of it.
+    /// log-out too, and the client is told of it. No trip: an id of which nobody knows whether it
+    /// is [confirmed](crate::backend::Capabilities::shows_unconfirmed) is left to the next request.
     pub async fn discard(&self) -> Outcome<T> {
         let mut held = self.0.held.lock().await;
         held.stage = Stage::Committed;
@@ -64,18 +74,19 @@ impl<T: State + Clone> SessionHandle<T> {
         if let Phase::New(_) = held.phase {
             held.phase = if held.destroyed { Phase::Destroyed } else { Phase::Absent(None) };
         }
-        self.outcome(&held).await
+        let shows_unconfirmed = self.0.sessions.store.info().capabilities.shows_unconfirmed();
+        self.outcome(&held.phase, held.confirmed || !shows_unconfirmed)
     }
 
     /// Gives the session if it has a new id now.
     async fn make(
         &self,
-        phase: &mut Phase<T>,
+        held: &mut Held<T>,
         changes: Changes<T>,
     ) -> Result<Option<Session<T>>, SessionError> {
         let sessions = &self.0.sessions;
         let Changes { edit, rotate, lifetime, sign_in, ends } = changes;
-        match (phase, sign_in) {
+        match (&mut held.phase, sign_in) {
             (Phase::New(session), None) => {
                 let Session { id, state, attributes, .. } = Session::clone(session);
                 let span = sessions.span(lifetime)?;
@@ -98,7 +109,12 @@ impl<T: State + Clone> SessionHandle<T> {
                 if rotate || due {
                     return self.rename(&session.id, rotate, &edit).await;
                 }
-                self.save(&session.id, current.take(), &edit).await.map(|()| None)
+                let saved = self.save(&session.id, current.take(), &edit).await?;
+                if let Some(version) = saved {
+                    Arc::make_mut(session).version = version;
+                    held.confirmed = true;
+                }
+                Ok(None)
             }
             (Phase::Unread(_) | Phase::Absent(_) | Phase::Destroyed, _) => Ok(None),
         }
@@ -158,30 +174,32 @@ impl<T: State + Clone> SessionHandle<T> {
         }
     }
 
+    /// Gives the version that the session has now, unless there is nothing to save.
     async fn save(
         &self,
         id: &SessionId,
         current: Option<Box<Current>>,
         edit: &Edit,
-    ) -> Result<(), SessionError> {
+    ) -> Result<Option<Version>, SessionError> {
         if edit.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let current = current.map(|current| *current);
         let apply = |_state: &mut T, attributes: &mut Attributes| edit.apply(attributes);
-        self.0.sessions.revise(id, current, apply).await.map(|_changed| ())
+        self.0.sessions.revise(id, current, apply).await.map(|changed| Some(changed.version))
     }
 
-    async fn outcome(&self, held: &Held<T>) -> Outcome<T> {
-        let given = &self.0.given;
-        match &held.phase {
-            Phase::Live(session, _) if !given.contains(&session.id) => {
-                // By another request: if a failover may still take the new id back, the client
-                // keeps the old one, which leads to it.
-                let stays = held.named || self.0.sessions.is_confirmed(session).await;
-                if stays { Outcome::HandOver(session.clone()) } else { Outcome::Keep }
+    /// The client does not have this id yet.
+    fn is_new(&self, session: &Session<T>) -> bool {
+        !self.0.given.contains(&session.id)
+    }
+
+    fn outcome(&self, phase: &Phase<T>, confirmed: bool) -> Outcome<T> {
+        match phase {
+            Phase::Live(session, _) if confirmed && self.is_new(session) => {
+                Outcome::HandOver(session.clone())
             }
-            Phase::Destroyed if !given.is_empty() => Outcome::Remove,
+            Phase::Destroyed if !self.0.given.is_empty() => Outcome::Remove,
             Phase::Absent(Some(Ended::Missing | Ended::Revoked)) => Outcome::Remove,
             _ => Outcome::Keep,
         }

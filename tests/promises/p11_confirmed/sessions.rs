@@ -11,6 +11,8 @@ where_writes_wait!(
     a_new_id_that_is_not_confirmed_is_not_handed_out,
     an_end_that_is_not_confirmed_is_not_acknowledged,
     what_is_confirmed_later_is_acknowledged_then,
+    a_request_that_changes_the_session_gets_its_new_id,
+    a_request_that_fails_waits_for_no_confirmation,
 );
 
 async fn signed_in(world: &World) -> SessionId {
@@ -134,4 +136,43 @@ async fn what_is_confirmed_later_is_acknowledged_then(world: World) {
     let Outcome::HandOver(told) = request.commit().await.unwrap() else { panic!("not told") };
     assert_eq!(told.id, new.id);
     here.destroy(&ended).await.unwrap();
+}
+
+/// Its change raises the version that it has read.
+async fn a_request_that_changes_the_session_gets_its_new_id(world: World) {
+    let here = sessions(&world.waiting);
+    let old = signed_in(&world).await;
+    let new = here.rotate(&old, Rotation::Renewal).await.unwrap().id;
+    let handed_over = async |request: &SessionHandle<Basket>| {
+        let Outcome::HandOver(session) = request.commit().await.unwrap() else {
+            panic!("the client is logged out when the grace ends")
+        };
+        assert_eq!(session.id, new);
+        assert_eq!(session.version, here.load(&new).await.unwrap().unwrap().version);
+    };
+    for _ in ["changes", "finds itself made"] {
+        let request = SessionHandle::new(&here, Some(old.clone()), Mode::Normal);
+        request.edit(Edit::new().set("theme", "dark")).await.unwrap();
+        handed_over(&request).await;
+        let request = SessionHandle::new(&here, Some(old.clone()), Mode::Normal);
+        request.update(|basket| basket.items = vec![1]).await.unwrap();
+        handed_over(&request).await;
+    }
+}
+
+/// Nor does it cost a trip, which may take long during an outage.
+async fn a_request_that_fails_waits_for_no_confirmation(world: World) {
+    let (here, there) = (sessions(&world.waiting), sessions(&world.plain));
+    let old = signed_in(&world).await;
+    let new = here.rotate(&old, Rotation::Renewal).await.unwrap().id;
+    let failing = async |sessions| {
+        let request = SessionHandle::new(sessions, Some(old.clone()), Mode::Normal);
+        assert_eq!(request.get().await.unwrap().unwrap().id, new);
+        let before = world.primary.calls("evalsha").unwrap();
+        let outcome = request.discard().await;
+        assert_eq!(world.primary.calls("evalsha").unwrap(), before);
+        outcome
+    };
+    assert!(matches!(failing(&here).await, Outcome::Keep), "the next request gets it");
+    assert!(matches!(failing(&there).await, Outcome::HandOver(_)));
 }
