@@ -136,8 +136,8 @@ type Told = (Response, Option<(Rest, StoredResponse, Execution)>);
 pub(super) enum Ran {
     /// Every retry gets the same.
     Kept(Response),
-    /// The store does not keep the answer.
-    Unkept(Error, Response),
+    /// The store does not keep the answer. The claim is still there.
+    Unkept(Error, Response, idempotency::Execution<StoredResponse>),
 }
 
 /// Runs the handler and settles the claim by what it answers.
@@ -161,7 +161,9 @@ pub(super) async fn execute<E: Endpoint + 'static>(
         Settled::Own(
             Ending::Answer(_, told) | Ending::NotExecuted(_, told) | Ending::Unknown(_, _, told),
         ) => told,
-        Settled::Unkept(error, (response, _rest)) => return Ok(Ran::Unkept(error, response)),
+        Settled::Unkept(error, (response, _rest), execution) => {
+            return Ok(Ran::Unkept(error, response, execution));
+        }
         // What this run did does not count; the winner's answer is the answer.
         Settled::Fenced(Some(answer)) => return Ok(Ran::Kept(answer.replay())),
         Settled::Fenced(None) => return Err(unknown::taken_over()),

@@ -5,7 +5,7 @@ use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
 use tracing::warn;
 
 use crate::backend::{Clock, Error, ErrorKind};
-use crate::idempotency::{Begin, Scope, detached};
+use crate::idempotency::{Begin, Scope, detached, forget};
 use crate::observe::Claimed;
 use crate::session::SessionId;
 use crate::{Idempotency, Principal};
@@ -249,10 +249,14 @@ impl Idempotent {
                     let ran = execute(endpoint, request, (claim, sent), &idempotency, keeping);
                     match ran.await? {
                         Ran::Kept(response) => Ok(response),
-                        Ran::Unkept(error, response) if unclaimed.allows_unkept(&error) => {
+                        Ran::Unkept(error, response, execution)
+                            if unclaimed.allows_unkept(&error) =>
+                        {
+                            // A retry runs again, so it must find nobody at it.
+                            forget(&execution).await;
                             Ok(bypassed(response, &idempotency, &error))
                         }
-                        Ran::Unkept(error, _) => Err(error.into()),
+                        Ran::Unkept(error, ..) => Err(error.into()),
                     }
                 }
                 Begin::Replay(answer) => Ok(answer.replay()),

@@ -148,6 +148,16 @@ impl<A: State> Claim<A> {
         if self.bid.effects_started || self.bid.attempt > 1 {
             return Ok(Release::Refused);
         }
+        self.remove().await
+    }
+
+    /// Gives the key back though something was executed, where a retry may execute it again.
+    #[cfg(feature = "poem")]
+    pub(super) async fn forget(&self) -> Result<Release> {
+        self.idempotency.store.one_call(self.remove()).await
+    }
+
+    async fn remove(&self) -> Result<Release> {
         let mut version = self.version;
         for _round in 0..ROUNDS_MAX {
             let delete =

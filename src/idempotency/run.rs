@@ -89,8 +89,8 @@ pub(crate) enum Ending<A, R, E> {
 pub(crate) enum Settled<A, R, E> {
     /// By itself, and it counts.
     Own(Ending<A, R, E>),
-    /// By itself, with an answer that the store did not keep.
-    Unkept(Error, R),
+    /// By itself, with an answer that the store did not keep. The claim is still there.
+    Unkept(Error, R, Execution<A>),
     /// What it did does not count; the winner's answer, if it is there.
     Fenced(Option<A>),
     /// It panicked or was cut off.
@@ -186,7 +186,7 @@ impl<A: State> Idempotency<A> {
             Settled::Own(Ending::NotExecuted(_, error) | Ending::Unknown(_, _, error)) => {
                 Ran::Failed(error)
             }
-            Settled::Unkept(error, ()) => return Err(error),
+            Settled::Unkept(error, (), _claimed) => return Err(error),
             Settled::Fenced(Some(answer)) => Ran::Replayed(answer),
             Settled::Fenced(None) => Ran::InFlight { lease_left: self.lease() },
             Settled::Broken(reason) => Ran::Indeterminate { reason, answer: None },
@@ -265,7 +265,7 @@ async fn settle<A: State, R, E>(
     let (settled, counts) = match ended {
         Ok(Ending::Answer(answer, told)) => match complete(execution, &answer).await {
             Ok(counts) => (Settled::Own(Ending::Answer(answer, told)), counts),
-            Err(error) => return Settled::Unkept(error, told),
+            Err(error) => return Settled::Unkept(error, told, execution.clone()),
         },
         Ok(Ending::NotExecuted(answer, told)) => {
             let counts = release(execution, answer.as_ref()).await;
@@ -318,6 +318,15 @@ async fn release<A: State>(execution: &Execution<A>, told: Option<&A>) -> Comple
             warn!(%error, "an idempotency key was not given back; it lapses with its lease");
             Completion::Completed
         }
+    }
+}
+
+/// Gives the key back though the work was done, where a retry may do it again. That needs no room.
+#[cfg(feature = "poem")]
+pub(crate) async fn forget<A: State>(execution: &Execution<A>) {
+    let held = execution.held().await;
+    if let Err(error) = insist(|| held.claim.forget()).await {
+        warn!(%error, "an idempotency key was not given back; it lapses with its lease");
     }
 }
 

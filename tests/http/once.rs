@@ -94,9 +94,16 @@ async fn the_answer_of_a_route_that_only_removes_is_given_though_it_finds_no_roo
     let plain = call(&removes(idempotent.clone()), post("200")).await;
     assert_eq!(plain.status(), 503);
     faulty.full(false);
-    let response = call(&removes(idempotent.even_when_full()), post("201")).await;
+    let response = call(&removes(idempotent.clone().even_when_full()), post("201")).await;
     assert_eq!(response.header("idempotency-status"), Some("bypassed"));
     assert_eq!((response.status().as_u16(), text(response).await.as_str()), (200, "gone"));
+    // No claim is left behind: each retry runs again, also with room for a claim but no answer.
+    for is_full in [true, false, true] {
+        faulty.full(is_full);
+        let retry = call(&removes(idempotent.clone().even_when_full()), post("201")).await;
+        assert_eq!(retry.header("idempotency-status"), Some("bypassed"), "{is_full}");
+        assert_eq!((retry.status().as_u16(), text(retry).await.as_str()), (200, "gone"));
+    }
 }
 
 /// An answer that is not kept is not given: the retry could get another one.
