@@ -266,7 +266,17 @@ impl Store {
     ///
     /// Whatever keeps the store from answering.
     pub async fn check(&self) -> Result<Health> {
-        self.0.guard.check(self.trials()?).await
+        self.try_writes(self.round_trip().await?).await
+    }
+
+    /// The round trip of [`check`](Self::check), before a write is tried.
+    pub(crate) async fn round_trip(&self) -> Result<Health> {
+        self.0.guard.check().await
+    }
+
+    /// The rest of [`check`](Self::check): adds what comes in the way of a write.
+    pub(crate) async fn try_writes(&self, health: Health) -> Result<Health> {
+        Ok(self.0.guard.try_writes(self.trials()?, health).await)
     }
 
     /// Writes that tell whether the store takes any, for as many of its servers as can be told

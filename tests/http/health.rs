@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use steadfast::Store;
 use steadfast::http::{HealthStatus, health};
+use steadfast::memory::{MemoryBackend, MemoryConfig};
 
-use crate::fault::Fault;
+use crate::fault::{Fault, Faulty};
 use crate::{store, text};
 
 #[tokio::test(start_paused = true)]
@@ -22,6 +23,27 @@ async fn health_tells_ok_degraded_and_down_apart() {
     assert_eq!(poem::IntoResponse::into_response(degraded).status(), 200);
     faulty.fail_next(&[Fault::Hang]);
     assert_eq!(health(&store).await.status, HealthStatus::Down);
+}
+
+/// It is tried by a store that is shared, after the round trip.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_is_slow_or_hangs_makes_no_store_slow_or_down() {
+    let faulty = Faulty::shared(Arc::new(MemoryBackend::new(MemoryConfig::default())));
+    let store = faulty.store();
+    for (check, write, status, latency_ms, warnings) in [
+        (None, Fault::Slow, HealthStatus::Ok, 0, 0),
+        (None, Fault::Hang, HealthStatus::Degraded, 0, 1),
+        (Some(Fault::VerySlow), Fault::Hang, HealthStatus::Degraded, 1_100, 1),
+        (Some(Fault::VerySlow), Fault::Slow, HealthStatus::Degraded, 1_100, 0),
+    ] {
+        faulty.fail_after(usize::from(check.is_none()), write);
+        faulty.fail_next(check.as_slice());
+        let report = health(&store).await;
+        let case = (check, write);
+        assert_eq!((report.status, report.warnings.len()), (status, warnings), "{case:?}");
+        // On a paused clock.
+        assert_eq!(report.latency.as_millis() / 100 * 100, latency_ms, "{case:?}");
+    }
 }
 
 #[cfg(feature = "sled")]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use steadfast::Store;
 use steadfast::backend::{
@@ -21,6 +22,9 @@ pub(crate) enum Fault {
     ReplyLost,
     /// It takes half a second.
     Slow,
+    /// It takes 1.1 seconds.
+    #[allow(dead_code, reason = "only the tests of `http` need it")]
+    VerySlow,
 }
 
 /// Fails the next calls, counts them all, and lets every call wait once before and once after it
@@ -28,6 +32,7 @@ pub(crate) enum Fault {
 #[derive(Debug)]
 pub(crate) struct Faulty {
     inner: Arc<dyn Backend>,
+    info: BackendInfo,
     next: Mutex<Vec<Option<Fault>>>,
     calls: AtomicUsize,
     is_read_only: AtomicBool,
@@ -36,8 +41,22 @@ pub(crate) struct Faulty {
 
 impl Faulty {
     pub(crate) fn new(inner: Arc<dyn Backend>) -> Arc<Self> {
+        let info = inner.info().clone();
+        Self::with_info(inner, info)
+    }
+
+    /// It says that other processes use it, too.
+    #[allow(dead_code, reason = "only the tests of `http` need it")]
+    pub(crate) fn shared(inner: Arc<dyn Backend>) -> Arc<Self> {
+        let mut info = inner.info().clone();
+        info.capabilities.shared = true;
+        Self::with_info(inner, info)
+    }
+
+    fn with_info(inner: Arc<dyn Backend>, info: BackendInfo) -> Arc<Self> {
         Arc::new(Self {
             inner,
+            info,
             next: Mutex::default(),
             calls: AtomicUsize::new(0),
             is_read_only: AtomicBool::new(false),
@@ -112,7 +131,10 @@ impl Faulty {
             std::future::pending::<()>().await;
         }
         if fault == Some(Fault::Slow) {
-            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        if fault == Some(Fault::VerySlow) {
+            tokio::time::sleep(Duration::from_millis(1_100)).await;
         }
         let answer = call.await;
         tokio::task::yield_now().await;
@@ -126,7 +148,7 @@ impl Faulty {
 #[async_trait]
 impl Backend for Faulty {
     fn info(&self) -> &BackendInfo {
-        self.inner.info()
+        &self.info
     }
 
     fn endpoint(&self, key: &Key) -> usize {

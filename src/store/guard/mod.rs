@@ -139,10 +139,13 @@ impl Guard {
         self.pass(self.endpoint(call.key), call, || self.backend.transact(writes)).await
     }
 
-    /// Past the breakers: this is what tells whether the store is there, and, by one of these
-    /// writes to each server, whether it takes any.
-    pub(super) async fn check(&self, trials: Vec<Write>) -> Result<Health> {
-        let mut health = self.backend.check().await?;
+    /// Past the breakers: this is what tells whether the store is there.
+    pub(super) async fn check(&self) -> Result<Health> {
+        self.backend.check().await
+    }
+
+    /// As [`check`](Self::check): by one of these writes to each server, whether it takes any.
+    pub(super) async fn try_writes(&self, trials: Vec<Write>, mut health: Health) -> Health {
         let mut met = BTreeSet::new();
         let one_each = trials.iter().filter(|trial| met.insert(self.backend.endpoint(trial.key())));
         let failed = join_all(one_each.map(|trial| self.try_out(trial))).await;
@@ -152,7 +155,7 @@ impl Guard {
             }
         }
         self.meters.health(&health);
-        Ok(health)
+        health
     }
 
     /// What keeps a write from being made and confirmed, if anything does.
