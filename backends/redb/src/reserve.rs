@@ -1,8 +1,8 @@
 //! Room on the disk for what only removes something.
 //!
 //! redb writes a changed page to a new place, so on a disk without a byte left it can remove
-//! nothing. A file beside the database keeps some room, and gives it back in pieces when a commit that
-//! removes something finds none. What stores something never gets it.
+//! nothing. A file beside the database keeps some room, and gives it back in pieces when a commit
+//! that removes something finds none. What stores something never gets it.
 
 use std::ffi::OsString;
 use std::fs::File;
