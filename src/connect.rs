@@ -308,9 +308,9 @@ fn namespaced(mut url: StoreUrl) -> Result<(StoreUrl, Option<String>)> {
 
 #[cfg_attr(
     not(any(feature = "memcached", feature = "redis")),
-    expect(clippy::unused_async, unused_mut, reason = "only servers are waited for")
+    expect(clippy::unused_async, reason = "only servers are waited for")
 )]
-async fn open(kind: &Kind, mut url: StoreUrl, start: Start) -> Result<Arc<dyn Backend>> {
+async fn open(kind: &Kind, url: StoreUrl, start: Start) -> Result<Arc<dyn Backend>> {
     match kind.feature {
         #[cfg(feature = "memory")]
         "memory" => {
@@ -320,6 +320,7 @@ async fn open(kind: &Kind, mut url: StoreUrl, start: Start) -> Result<Arc<dyn Ba
         #[cfg(feature = "redb")]
         "redb" => {
             use crate::redb::{RedbBackend, RedbConfig};
+            let mut url = url;
             let verify = url.take_as("verify", "true or false", |text| text.parse().ok())?;
             let config = RedbConfig::new(path_alone(url)?);
             Ok(Arc::new(RedbBackend::open(config.verify_on_open(verify.unwrap_or(false)))?))
@@ -329,6 +330,7 @@ async fn open(kind: &Kind, mut url: StoreUrl, start: Start) -> Result<Arc<dyn Ba
         #[cfg(feature = "redis")]
         "redis" => {
             use crate::redis::{RedisBackend, RedisConfig};
+            let mut url = url;
             let start = url.take_start()?.unwrap_or(start);
             let mut config = RedisConfig::from_url(url)?;
             config.start = start;
@@ -337,6 +339,7 @@ async fn open(kind: &Kind, mut url: StoreUrl, start: Start) -> Result<Arc<dyn Ba
         #[cfg(feature = "memcached")]
         "memcached" => {
             use crate::memcached::{MemcachedBackend, MemcachedConfig};
+            let mut url = url;
             let start = url.take_start()?.unwrap_or(start);
             let config = MemcachedConfig::from_url(url)?.start(start);
             Ok(Arc::new(MemcachedBackend::connect(config).await?))
