@@ -73,7 +73,7 @@ impl<A: State> IdempotencyBuilder<A> {
     }
 
     /// How long a claim lasts without renewal, 10 seconds unless set: a retry after the death of
-    /// its holder is answered when the lease is over. [`run`](Idempotency::run) renews it each
+    /// its holder is answered when the lease is over. `run` (feature `runtime`) renews it each
     /// third of that; whoever calls [`begin`](Idempotency::begin) has to
     /// [renew](super::Claim::renew) it.
     #[must_use]
@@ -97,7 +97,7 @@ impl<A: State> IdempotencyBuilder<A> {
         self
     }
 
-    /// How long [`run`](Idempotency::run) waits for an execution that is under way elsewhere, to
+    /// How long `run` (feature `runtime`) waits for an execution that is under way elsewhere, to
     /// give its answer instead of [`Ran::InFlight`](super::Ran::InFlight): up to 5 seconds; not
     /// at all unless set. While it waits it asks the store about ten times a second.
     #[cfg(feature = "runtime")]
@@ -107,7 +107,7 @@ impl<A: State> IdempotencyBuilder<A> {
         self
     }
 
-    /// How long an execution of [`run`](Idempotency::run) may take, ten minutes unless set. Then
+    /// How long an execution of `run` (feature `runtime`) may take, ten minutes unless set. Then
     /// it is cut off, and its outcome is unknown.
     #[cfg(feature = "runtime")]
     #[must_use]

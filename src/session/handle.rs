@@ -292,7 +292,8 @@ impl<T: State + Clone> SessionHandle<T> {
     ///
     /// # Errors
     ///
-    /// As `start`, and [`ErrorKind::Invalid`] for a lifetime that the settings do not allow.
+    /// As `start`, and [`Invalid`](crate::ErrorKind::Invalid) for a lifetime that the settings do
+    /// not allow.
     pub async fn start_for(&self, state: T, lifetime: Lifetime) -> Result<(), SessionError> {
         let mut held = self.hold_to_change().await?;
         self.read(&mut held.phase).await?;
@@ -347,7 +348,8 @@ impl<T: State + Clone> SessionHandle<T> {
     ///
     /// # Errors
     ///
-    /// As `sign_in`, and [`ErrorKind::Invalid`] for a lifetime that the settings do not allow.
+    /// As `sign_in`, and [`Invalid`](crate::ErrorKind::Invalid) for a lifetime that the settings do
+    /// not allow.
     pub async fn sign_in_for(
         &self,
         principal: &Principal,
