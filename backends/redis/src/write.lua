@@ -92,8 +92,9 @@ local function repeat_last(key)
     redis.call('SETRANGE', key, '0', 'S1')
   elseif string.sub(head, 1, 2) == 'S1' then
     redis.call('PEXPIREAT', key, string.format('%.0f', deadline))
-  elseif redis.call('PEXPIRE', key, TOMB_MS) == 0 then
-    -- Nothing was there: the mark of a deleted entry that is gone at once.
+  elseif redis.call('PEXPIRE', key, redis.call('PTTL', key)) == 0 then
+    -- Nothing was there: the mark of a deleted entry that is gone at once. After PEXPIRE, a full
+    -- server takes it. The end of a mark that was there stays, else calls in a row would keep this.
     redis.call('SET', key, 'S0' .. string.format('%016.0f', 1), 'PX', '1')
   end
 end
