@@ -32,15 +32,21 @@ impl EntityTag {
     }
 
     /// Whether the request may go on: it has no `If-Match`, or one that names this tag or `*`.
-    /// Weak tags do not count. Answer 412 otherwise.
+    /// Weak tags do not count. Answer 412 otherwise. Ask this last: a request that is refused
+    /// without the condition gets the other answer (RFC 9110, section 13.2.1).
     pub fn meets_if_match(self, request: &HeaderMap) -> bool {
         !request.contains_key(header::IF_MATCH)
             || tags(request, header::IF_MATCH).any(|tag| tag == "*" || self.is(tag))
     }
 
     /// The answer to a GET or HEAD, with this tag as its `ETag`. If the request's `If-None-Match`
-    /// names it, that is 304 without a body; what the answer says of caching stays.
+    /// names it, that is 304 without a body; what the answer says of caching stays. A response that
+    /// is not a success (2xx) stays as it is: it is no version of the resource, and no condition
+    /// counts for it (RFC 9110, section 13.2.1).
     pub fn answer(self, request: &HeaderMap, mut response: Response) -> Response {
+        if !response.status().is_success() {
+            return response;
+        }
         if let Ok(tag) = HeaderValue::try_from(self.to_string()) {
             response.headers_mut().insert(header::ETAG, tag);
         }

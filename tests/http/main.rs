@@ -10,6 +10,7 @@ mod bearer;
 mod commit;
 mod cookie;
 mod cookie_session;
+mod entity_tag;
 mod health;
 mod json;
 mod once;
