@@ -161,7 +161,8 @@ impl<A: State> Idempotency<A> {
     /// # Errors
     ///
     /// What the store says. Nothing was executed. After an error that is ambiguous, or if this
-    /// future is dropped, the key may be claimed by nobody; it then lapses.
+    /// future is dropped, the key may be claimed by nobody; it then lapses. `run`, of the feature
+    /// `runtime`, takes it back.
     /// [`ErrorKind::Corrupt`] for a record that this build cannot read: it is left as it is.
     pub async fn begin(
         &self,
@@ -169,24 +170,33 @@ impl<A: State> Idempotency<A> {
         key: &IdempotencyKey,
         fingerprint: &Fingerprint,
     ) -> Result<Begin<A>> {
-        let begin = self.store.one_call(self.claim(scope, key, fingerprint)).await?;
+        self.begin_as(crate::random::bytes()?, &scope.store_key(&self.store, key)?, fingerprint)
+            .await
+    }
+
+    pub(super) async fn begin_as(
+        &self,
+        owner: [u8; 16],
+        store_key: &Key,
+        fingerprint: &Fingerprint,
+    ) -> Result<Begin<A>> {
+        let begin = self.store.one_call(self.claim(owner, store_key, fingerprint)).await?;
         self.meters.claim(begin.told());
         Ok(begin)
     }
 
     async fn claim(
         &self,
-        scope: &Scope,
-        key: &IdempotencyKey,
+        owner: [u8; 16],
+        store_key: &Key,
         fingerprint: &Fingerprint,
     ) -> Result<Begin<A>> {
-        let store_key = scope.store_key(&self.store, key)?;
         let first = |owner| Bid::first(store_key.clone(), *fingerprint, owner);
-        let mut bid = first(crate::random::bytes()?);
+        let mut bid = first(owner);
         let mut only_if = Condition::Absent;
         for _round in 0..ROUNDS_MAX {
             let head = bid.head(self.running());
-            let current = match self.put(&store_key, &head, None, only_if).await? {
+            let current = match self.put(store_key, &head, None, only_if).await? {
                 Written::Applied { version: Some(version) } => {
                     return Ok(Begin::Acquired(Claim::new(self.clone(), bid, version)));
                 }
@@ -210,7 +220,7 @@ impl<A: State> Idempotency<A> {
                 Verdict::GiveUp(mut head) => {
                     let (reason, answered) = (Reason::Attempts, false);
                     head.phase = Phase::Indeterminate { reason, answered };
-                    if self.put(&store_key, &head, None, only_if).await?.is_applied() {
+                    if self.put(store_key, &head, None, only_if).await?.is_applied() {
                         return Ok(Begin::Indeterminate { reason, answer: None });
                     }
                 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use crate::State;
@@ -11,6 +11,7 @@ use crate::backend::{Error, ErrorKind, Result};
 use crate::span::setting;
 
 use super::Idempotency;
+use super::late::LATE_MAX;
 
 /// What executions in the background share; clones are the same one.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub(super) struct Background {
     pub(super) wait: Duration,
     /// How long one may take.
     pub(super) deadline: Duration,
+    /// The places of those that wait for a store that is out.
+    pub(super) late: Arc<Semaphore>,
     stage: Arc<watch::Sender<Stage>>,
 }
 
@@ -45,7 +48,8 @@ impl Background {
             return Err(Error::new(ErrorKind::Invalid, detail));
         }
         let deadline = setting("deadline", deadline)?.as_duration();
-        Ok(Self { wait, deadline, stage: Arc::default() })
+        let late = Arc::new(Semaphore::new(LATE_MAX));
+        Ok(Self { wait, deadline, late, stage: Arc::default() })
     }
 
     /// Registers an execution until the value is dropped.

@@ -52,6 +52,8 @@ mod drain;
 #[cfg(feature = "runtime")]
 mod execution;
 mod fingerprint;
+#[cfg(feature = "runtime")]
+mod late;
 mod record;
 mod resolve;
 #[cfg(feature = "runtime")]

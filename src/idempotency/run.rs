@@ -12,6 +12,7 @@ use crate::State;
 use crate::backend::{Error, ErrorKind, Result, Retry};
 
 use super::drain::Entered;
+use super::late::Late;
 use super::{
     Begin, Claim, Completion, Execution, Fingerprint, Idempotency, IdempotencyKey, Reason, Release,
     Scope, Tombstone,
@@ -128,6 +129,9 @@ impl<A: State> Idempotency<A> {
     ///
     /// What the store says. [`ErrorKind::Closed`] after [`shutdown`](Self::shutdown). After an
     /// error the work may have been executed; a repeat finds out, under the same key.
+    ///
+    /// What an outage left undone is written in the background within a second or so of its end,
+    /// while this process lives: a claim that nobody holds is given back, an answer is kept.
     pub async fn run<E, F>(
         &self,
         scope: &Scope,
@@ -202,9 +206,16 @@ impl<A: State> Idempotency<A> {
         fingerprint: &Fingerprint,
     ) -> Result<(Begin<A>, Instant)> {
         let wait_end = Instant::now() + self.background.wait;
+        let store_key = scope.store_key(&self.store, key)?;
         loop {
-            let sent = Instant::now();
-            let begin = self.begin(scope, key, fingerprint).await?;
+            let (sent, owner) = (Instant::now(), crate::random::bytes()?);
+            let begin = self.begin_as(owner, &store_key, fingerprint).await;
+            let begin = begin.inspect_err(|error| {
+                if error.is_ambiguous() {
+                    let key = store_key.clone();
+                    Late::Withdraw { key, owner }.write_once_back(self, error);
+                }
+            })?;
             // Those who wait for one key should not ask all at once.
             let pause = crate::random::about(Duration::from_millis(100));
             if !matches!(begin, Begin::InFlight { .. }) || sent + pause > wait_end {
@@ -265,7 +276,10 @@ async fn settle<A: State, R, E>(
     let (settled, counts) = match ended {
         Ok(Ending::Answer(answer, told)) => match complete(execution, &answer).await {
             Ok(counts) => (Settled::Own(Ending::Answer(answer, told)), counts),
-            Err(error) => return Settled::Unkept(error, told, execution.clone()),
+            Err(error) => {
+                late(execution, &error, Late::Complete(execution.clone(), answer)).await;
+                return Settled::Unkept(error, told, execution.clone());
+            }
         },
         Ok(Ending::NotExecuted(answer, told)) => {
             let counts = release(execution, answer.as_ref()).await;
@@ -315,7 +329,8 @@ async fn release<A: State>(execution: &Execution<A>, told: Option<&A>) -> Comple
         // If it is not ours any more, or was committed before, another answer counts.
         Ok(Release::Lost | Release::Refused) => give_up(execution, Reason::Failed, told).await,
         Err(error) => {
-            warn!(%error, "an idempotency key was not given back; it lapses with its lease");
+            warn!(%error, "an idempotency key was not given back");
+            late(execution, &error, Late::Release(execution.clone())).await;
             Completion::Completed
         }
     }
@@ -330,21 +345,29 @@ pub(crate) async fn forget<A: State>(execution: &Execution<A>) {
     }
 }
 
-/// If the store does not take it, the key lapses with its lease, which says the same.
+/// Until the store takes it, the key lapses with its lease, which says the same.
 pub(crate) async fn give_up<A: State>(
     execution: &Execution<A>,
     reason: Reason,
     told: Option<&A>,
 ) -> Completion<A> {
     let held = execution.held().await;
-    match insist(|| held.claim.tombstone(reason, told)).await {
+    let kept = insist(|| held.claim.tombstone(reason, told)).await;
+    drop(held);
+    match kept {
         Ok(Tombstone::Kept) => Completion::Completed,
         Ok(Tombstone::Fenced { winner }) => Completion::Fenced { winner },
         Err(error) => {
-            warn!(%error, ?reason, "an unknown outcome was not kept; the key lapses");
+            warn!(%error, ?reason, "an unknown outcome was not kept");
+            late(execution, &error, Late::GiveUp(execution.clone(), reason)).await;
             Completion::Completed
         }
     }
+}
+
+async fn late<A: State>(execution: &Execution<A>, error: &Error, late: Late<A>) {
+    let idempotency = execution.held().await.claim.idempotency.clone();
+    late.write_once_back(&idempotency, error);
 }
 
 /// Calls until it is done, or fails for good, or too much time has passed.

@@ -23,6 +23,8 @@ mod lookups;
 mod p01_no_lost_update;
 mod p02_no_resurrection;
 mod p03_exactly_once;
+#[cfg(feature = "runtime")]
+mod p03_late;
 mod p03_one_execution;
 #[cfg(feature = "runtime")]
 mod p03_run;
