@@ -67,7 +67,8 @@ struct Unclaimed {
 
 impl Unclaimed {
     fn allows(self, error: &Error) -> bool {
-        (self.when_out && error.is_outage()) || self.allows_unkept(error)
+        let is_out = error.is_outage() || error.kind() == ErrorKind::Unconfirmed;
+        (self.when_out && is_out) || self.allows_unkept(error)
     }
 
     /// The same of its answer, which could not be kept.
@@ -149,8 +150,10 @@ impl Idempotent {
         Ok(self)
     }
 
-    /// While the store is out, runs the handler without a claim instead of answering 503: a retry
-    /// runs it again. For effects that may be made twice rather than not at all. The handler gets
+    /// While the store is out, or confirms no write, runs the handler without a claim instead of
+    /// answering 503: a retry runs it again. For effects that may be made twice rather than not at
+    /// all: a log-out that cannot be made must at least be tried, so that this process
+    /// [serves](crate::store::Reads::serve_stale) the session no more. The handler gets
     /// no [`Execution`](super::Execution) then, and its answer says
     /// `Idempotency-Status: bypassed`; it is logged, and counted as `bypassed` in the
     /// [metrics](crate::observe).

@@ -134,7 +134,7 @@ impl Parts {
     }
 
     /// Once a key, and the retry gets its answer although the session is gone by then: for what
-    /// ends the session.
+    /// ends the session. That may run twice, so it is tried even if the key cannot be claimed.
     fn once_even_after<E: IntoEndpoint<Endpoint: 'static>>(
         &self,
         endpoint: E,
@@ -142,7 +142,7 @@ impl Parts {
         endpoint
             .into_endpoint()
             .with(LiveSession(self.sessions.clone()))
-            .with(self.idempotent.clone().per_session().even_when_full())
+            .with(self.idempotent.clone().per_session().fail_open().even_when_full())
             .with(self.auth.clone())
     }
 }

@@ -93,9 +93,9 @@ async fn connect(config: &Config) -> steadfast::Result<Store> {
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     };
     let near = NearConfig::default().keep(app::STALE_MAX).refresh_changed(true);
-    // A crowd that adds to one cart takes turns.
-    let store = Store::builder(connected).namespace("shop").deadline(Duration::from_secs(20));
-    store.near(near).build()
+    let store = Store::builder(connected).namespace("shop").near(near);
+    // A crowd that adds to one cart takes turns. A server that hangs is asked twice and no more.
+    store.deadline(Duration::from_secs(20)).attempts(2).build()
 }
 
 /// Asks until the store answers; each new reason why it does not is logged.

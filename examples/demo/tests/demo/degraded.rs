@@ -28,6 +28,8 @@ struct World {
     proxy: FaultProxy,
     replicas: [Server; 3],
     users: Vec<User>,
+    /// Nobody else reads with this session.
+    leaver: User,
 }
 
 impl World {
@@ -35,8 +37,6 @@ impl World {
         let redis = RedisServer::builder().persist().start().unwrap();
         let proxy = FaultProxy::to(redis.addr()).await.unwrap();
         let home = Home::new(&format!("redis://{}?timeout=500ms", proxy.addr()));
-        // A claim whose reply was lost may be made all the same, and lapses then.
-        let home = home.env("IDEMPOTENCY_LEASE", "1");
         let replicas = [home.start(), home.start(), home.start()];
         let mut users = Vec::new();
         for number in 0..READERS {
@@ -45,7 +45,11 @@ impl World {
             assert_eq!(until_it_can(async || user.add("a", 1, "first").await).await.status, 201);
             users.push(user);
         }
-        let world = Self { redis, proxy, replicas, users };
+        let client = &replicas[1].client;
+        let leaver = until_it_can(async || client.ask_to_log_in("leaver").await).await;
+        let leaver = client.user(&leaver);
+        assert_eq!(until_it_can(async || leaver.get("/session").await).await.status, 200);
+        let world = Self { redis, proxy, replicas, users, leaver };
         world.until_it_is_back().await;
         for (user, replica) in world.everybody() {
             let cart = until_it_can(async || user.at(replica).get("/cart").await);
@@ -149,7 +153,9 @@ async fn the_store_goes_away(go: impl Fn(&World), come: impl Fn(&World)) {
     assert_eq!((cart.status, &cart.json()["items"]), (200, &json!([{ "sku": "a", "qty": 1 }])));
     assert!(cart.header("state-freshness").is_some_and(|said| said.starts_with("stale; age=")));
     // A log-out that cannot be made is not made, but this replica serves the session no more.
-    user.post("/logout", "bye").await.problem(503);
+    assert_readable(&world.leaver.get("/session").await);
+    world.leaver.post("/logout", "bye").await.problem(503);
+    world.leaver.get("/session").await.problem(503);
 
     come(&world);
     let back = world.until_it_is_back().await;

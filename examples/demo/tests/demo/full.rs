@@ -1,4 +1,5 @@
-//! A store that is full: whoever wants to go can, and health says what is wrong.
+//! A store that is full, or confirms nothing: whoever wants to go can, and health says what is
+//! wrong.
 
 use serde_json::json;
 use steadfast_conformance::servers::RedisServer;
@@ -34,4 +35,20 @@ async fn a_full_store_lets_people_out_and_is_not_healthy() {
     let out = phone.post("/logout", "out").await;
     assert_eq!((out.status, out.header("idempotency-status")), (204, None));
     assert!(phone.post("/logout", "out").await.is_replay());
+}
+
+/// The answer cannot say that they are out: a failover may bring the session back.
+#[tokio::test]
+async fn a_store_that_confirms_nothing_lets_people_out_and_says_that_it_is_not_certain() {
+    let redis = RedisServer::start().unwrap();
+    let replica = RedisServer::builder().replica_of(&redis).start().unwrap();
+    let home = Home::new(&format!("{}?timeout=5s&durability=replicas:1", redis.url()));
+    let server = home.env("JWT_SECRET", SECRET).start();
+    let (alice, bob) = (server.client.log_in("alice").await, server.client.log_in("bob").await);
+    replica.kill().unwrap();
+
+    alice.post("/logout", "out").await.problem(503);
+    assert_eq!(alice.get("/session").await.status, 401);
+    bob.post("/logout/everywhere", "out").await.problem(503);
+    assert_eq!(bob.get("/session").await.status, 401);
 }
