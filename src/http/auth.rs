@@ -1,5 +1,5 @@
 use poem::http::header;
-use poem::{Endpoint, Middleware, Request};
+use poem::{Endpoint, IntoResponse, Middleware, Request, Response};
 use tracing::debug;
 
 use crate::session::SessionId;
@@ -42,6 +42,10 @@ impl BearerAuth {
     /// only: [`LiveSession`](super::LiveSession) finds out whose it is. Browsers send cookies
     /// unasked, so unsafe requests with one are checked for another site's: 403.
     ///
+    /// A log-out by a token removes this cookie only from a browser that sent the cookie of the
+    /// token's session: a `Set-Cookie` that removes it is taken out of the answer to any other
+    /// request with a token. The browser may be signed in with another session.
+    ///
     /// ```
     /// # use steadfast::http::{BearerAuth, SameOrigin, SessionCookie};
     /// # use steadfast::token::{Key, Tokens};
@@ -71,6 +75,14 @@ impl BearerAuth {
         request.extensions_mut().insert(principal);
         request.extensions_mut().insert(verified);
         Ok(())
+    }
+
+    /// The cookie of another session, or of none that is known, in a request with a token.
+    fn foreign_cookie(&self, request: &Request) -> Option<&SessionCookie> {
+        let (cookie, _) = self.cookie.as_ref()?;
+        let id = request.extensions().get::<SessionId>()?;
+        let is_foreign = !cookie.names(request.headers(), id);
+        is_foreign.then_some(cookie)
     }
 
     async fn identify(&self, request: &Request) -> Result<Identity, Problem> {
@@ -114,11 +126,16 @@ pub struct BearerAuthEndpoint<E> {
 }
 
 impl<E: Endpoint> Endpoint for BearerAuthEndpoint<E> {
-    type Output = E::Output;
+    type Output = Response;
 
-    async fn call(&self, mut request: Request) -> poem::Result<Self::Output> {
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
         self.auth.admit(&mut request).await?;
-        caught::call(&self.inner, request).await
+        let foreign = self.auth.foreign_cookie(&request);
+        let mut response = caught::call(&self.inner, request).await?.into_response();
+        if let Some(cookie) = foreign {
+            cookie.keep(response.headers_mut());
+        }
+        Ok(response)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::session::{Outcome, SessionId};
 
 use super::SessionCookie;
 use super::cacheable::forbid_sharing;
-use super::cookie::{distinct_ids, secret};
+use super::cookie::{distinct_ids, retain_set_cookies, secret};
 
 /// What carries the session id of one request.
 #[derive(Clone, Copy)]
@@ -68,12 +68,6 @@ impl Carrier<'_> {
 
 /// In the place of one of the same name: browsers take two as it pleases them.
 fn set_cookie(headers: &mut HeaderMap, cookie: &SessionCookie, value: HeaderValue) {
-    let start = format!("{}=", cookie.name);
-    let others = headers.get_all(SET_COOKIE).iter();
-    let others = others.filter(|other| !other.as_bytes().starts_with(start.as_bytes()));
-    let others: Vec<HeaderValue> = others.cloned().collect();
-    headers.remove(SET_COOKIE);
-    for value in others.into_iter().chain([value]) {
-        headers.append(SET_COOKIE, value);
-    }
+    retain_set_cookies(headers, |other| !cookie.is_set_by(other));
+    headers.append(SET_COOKIE, value);
 }

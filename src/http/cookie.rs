@@ -119,9 +119,35 @@ impl SessionCookie {
         pairs.map(|(_name, value)| unquoted(trim_ows(value)))
     }
 
+    /// Whether a request came with the cookie of this session.
+    pub(super) fn names(&self, headers: &HeaderMap, id: &SessionId) -> bool {
+        self.values(headers).any(|value| value.parse().is_ok_and(|named: SessionId| named == *id))
+    }
+
+    /// Takes what removes the cookie out of a response: the browser keeps it.
+    pub(super) fn keep(&self, response: &mut HeaderMap) {
+        retain_set_cookies(response, |value| !(self.is_set_by(value) && is_removal(value)));
+    }
+
+    /// Whether a `Set-Cookie` is about this cookie.
+    pub(super) fn is_set_by(&self, set_cookie: &HeaderValue) -> bool {
+        let value = set_cookie.as_bytes().strip_prefix(self.name.as_bytes());
+        value.is_some_and(|value| value.starts_with(b"="))
+    }
+
     /// The ids in a request, each once; no more of them than are worth a look-up.
     pub(super) fn ids(&self, headers: &HeaderMap) -> Vec<SessionId> {
         distinct_ids(self.values(headers))
+    }
+}
+
+/// Takes the other `Set-Cookie` headers out of a response.
+pub(super) fn retain_set_cookies(headers: &mut HeaderMap, keep: impl Fn(&HeaderValue) -> bool) {
+    let kept = headers.get_all(header::SET_COOKIE).iter().filter(|value| keep(value));
+    let kept: Vec<HeaderValue> = kept.cloned().collect();
+    headers.remove(header::SET_COOKIE);
+    for value in kept {
+        headers.append(header::SET_COOKIE, value);
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use poem::endpoint::make_sync;
 use poem::http::{StatusCode, header};
 use poem::{Endpoint, EndpointExt, Request, Response};
-use steadfast::http::BearerAuth;
+use steadfast::http::{BearerAuth, SameOrigin, SessionCookie};
 use steadfast::token::{Claims, Key, Revocations, Verified};
 use steadfast::{Principal, Sessions, Tokens};
 
@@ -78,6 +78,38 @@ async fn a_handler_reads_what_else_the_token_says() {
     });
     let endpoint = endpoint.with(BearerAuth::new(home.tokens));
     assert_eq!(text(send(&endpoint, &format!("Bearer {token}")).await).await, "\"pay\"");
+}
+
+/// The browser may be signed in with another session than the token's.
+#[tokio::test]
+async fn an_answer_to_a_token_removes_the_cookie_of_no_other_session() {
+    let home = home().await;
+    let auth = BearerAuth::new(home.tokens.clone());
+    let leave = make_sync(|_request| {
+        let removal = SessionCookie::new().removal();
+        let response = Response::builder().header(header::SET_COOKIE, removal);
+        response.header(header::SET_COOKIE, "theme=; Max-Age=0").finish()
+    });
+    let leave = leave.with(auth.or_cookie(SessionCookie::new(), SameOrigin::new()));
+    let own = home.tokens.verify(&home.token).unwrap().session.unwrap();
+    let other = format!("{}A", "B".repeat(42));
+    let both = format!("__Host-sid={other}; __Host-sid={own}");
+    let [own, other] = [own, other].map(|id| format!("__Host-sid={id}"));
+    for (by_token, cookie, removed) in [
+        (true, own.as_str(), 2),
+        (true, &both, 2),
+        (true, &other, 1),
+        (true, "theme=dark", 1),
+        (false, &other, 2),
+    ] {
+        let mut request = Request::builder().header(header::COOKIE, cookie);
+        if by_token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {}", home.token));
+        }
+        let answer = call(&leave, request.finish()).await;
+        let cookies = answer.headers().get_all(header::SET_COOKIE).iter().count();
+        assert_eq!((answer.status().as_u16(), cookies), (200, removed), "{by_token}, {cookie}");
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::Client;
+use crate::client::{Answer, Client};
 use crate::server::{Home, on_every_store};
 
 on_every_store!(
@@ -18,6 +18,7 @@ on_every_store!(
     a_refused_request_frees_its_key,
     bad_input_is_explained,
     logging_out_ends_one_session_or_all,
+    logging_out_by_token_removes_the_cookie_of_that_session_only,
     a_short_session_ends,
     a_forgotten_key_runs_again,
 );
@@ -138,11 +139,9 @@ async fn a_cart_adds_up_and_has_an_etag(home: Home) {
 
 async fn a_browser_needs_the_cookie_only_and_no_other_site_can_use_it(home: Home) {
     let server = home.start();
-    let login = server.client.request(Method::POST, "/login").json(&json!({ "user": "alice" }));
-    let login = Client::send(login).await;
-    let cookie = login.header("set-cookie").unwrap().split(';').next().unwrap();
+    let cookie = cookie(&server.client.ask_to_log_in("alice").await);
     let request = |method, path, key: &str| {
-        let request = server.client.request(method, path).header("cookie", cookie);
+        let request = server.client.request(method, path).header("cookie", &cookie);
         request.header("idempotency-key", key.to_owned())
     };
     let item = json!({ "sku": "a", "qty": 1 });
@@ -159,6 +158,7 @@ async fn a_browser_needs_the_cookie_only_and_no_other_site_can_use_it(home: Home
     for replayed in [false, true] {
         let bye = Client::send(request(Method::POST, "/logout", "bye")).await;
         assert_eq!((bye.status, bye.is_replay()), (204, replayed), "{bye:?}");
+        assert!(bye.header("set-cookie").unwrap().starts_with("sid=; Max-Age=0"), "{bye:?}");
     }
     let gone = Client::send(request(Method::GET, "/cart", "")).await;
     gone.problem(401);
@@ -293,7 +293,7 @@ async fn logging_out_ends_one_session_or_all(home: Home) {
     let (one, two) = (server.client.log_in("alice").await, server.client.log_in("alice").await);
     let bye = one.post("/logout", "bye").await;
     assert_eq!((bye.status, bye.is_replay()), (204, false));
-    assert!(bye.header("set-cookie").unwrap().contains("Max-Age=0"));
+    assert_eq!(bye.header("set-cookie"), None, "no browser sent its cookie");
     let again = one.post("/logout", "bye").await;
     assert_eq!((again.status, again.is_replay()), (204, true), "a retry gets the same answer");
     one.post("/logout", "another").await.problem(401);
@@ -316,6 +316,38 @@ async fn logging_out_ends_one_session_or_all(home: Home) {
     let back = server.client.log_in("alice").await;
     let devices: Value = back.get("/sessions").await.json();
     assert_eq!(devices["sessions"].as_array().unwrap().len(), 1);
+}
+
+/// The page logs out by its token; the browser's cookie may be of a later log-in.
+async fn logging_out_by_token_removes_the_cookie_of_that_session_only(home: Home) {
+    let server = home.start();
+    for path in ["/logout", "/logout/everywhere"] {
+        let login = server.client.ask_to_log_in("alice").await;
+        let (alice, own) = (server.client.user(&login), cookie(&login));
+        let other = cookie(&server.client.ask_to_log_in("bob").await);
+        let leave = async |key: &'static str, cookie: &str| {
+            let request = alice.request(Method::POST, path).header("idempotency-key", key);
+            let bye = Client::send(request.header("cookie", cookie)).await;
+            let set_cookie = bye.header("set-cookie");
+            let removes = set_cookie.map(|value| value.starts_with("sid=; Max-Age=0"));
+            (bye.status, bye.is_replay(), removes)
+        };
+        assert_eq!(leave("own", &own).await, (204, false, Some(true)), "{path}");
+        assert_eq!(leave("own", &own).await, (204, true, Some(true)), "{path}: a retry");
+        assert_eq!(leave("own", &other).await, (204, true, None), "{path}: after a log-in");
+
+        let alice = server.client.log_in("alice").await;
+        let request = alice.request(Method::POST, path).header("idempotency-key", "other");
+        let bye = Client::send(request.header("cookie", &other)).await;
+        assert_eq!((bye.status, bye.header("set-cookie")), (204, None), "{path}");
+        let session = server.client.request(Method::GET, "/session").header("cookie", &other);
+        assert_eq!(Client::send(session).await.json()["user"], "bob", "{path}");
+    }
+}
+
+/// What a browser sends after this answer to a log-in.
+fn cookie(login: &Answer) -> String {
+    login.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
 }
 
 /// Real time: the demo has no clock to move.
