@@ -45,8 +45,13 @@ impl Near {
         is_read_alone: impl Fn(&Key) -> bool,
     ) {
         if writes.iter().all(|write| matches!(write, Write::Touch { .. } | Write::Check { .. })) {
-            // The values are as they were, and what is kept understates what is left.
-            drop(own);
+            // The values are as they were, and what is kept understates what is left; unless a
+            // touch brought the end forward.
+            if writes.iter().any(|write| self.shortens(write)) {
+                own.overtook();
+            } else {
+                drop(own);
+            }
             return self.refresh_overtaken(writes);
         }
         let asked = self.born + Duration::from_nanos(own.at_ns());
@@ -61,6 +66,15 @@ impl Near {
             };
             self.renew(write.key(), &made, token, *alone, &is_read_alone);
         }
+    }
+
+    /// Whether it lets a record end before what is kept of it says.
+    fn shortens(&self, write: &Write) -> bool {
+        let Write::Touch { key, ttl: Some(ttl), .. } = write else { return false };
+        let Some(unit) = self.units.get(key) else { return false };
+        let index = unit.keys.iter().position(|kept| kept == key);
+        let kept = index.and_then(|index| unit.entry(index, Instant::now()));
+        kept.is_some_and(|entry| entry.left.is_none_or(|left| left > ttl.as_duration()))
     }
 
     fn renew(

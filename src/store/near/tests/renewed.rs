@@ -191,3 +191,19 @@ async fn kept_of(group: &str) -> (World, Key) {
     world.read(&key, Demand::Latest).await;
     (world, key)
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_touch_ends_earlier_is_not_given_beyond_that() {
+    let (world, _) = session().await;
+    for kept in [Some(SECOND * 3_600), None] {
+        let key = key("own", "k");
+        let put = Write::put(key.clone(), "v");
+        let ttl = |span| Ttl::new(span).unwrap();
+        world.own(kept.map_or(put.clone(), |kept| put.expiring(ttl(kept)))).await.unwrap();
+        world.read(&key, Demand::Latest).await;
+        world.own(Write::touch(key.clone(), Some(ttl(SECOND)))).await.unwrap();
+        settle().await;
+        advance(SECOND * 2).await;
+        assert_eq!(while_out(&world, from_ref(&key)).await.and_then(|kept| kept[0].clone()), None);
+    }
+}
