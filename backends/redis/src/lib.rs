@@ -52,8 +52,8 @@
 //!
 //! | for | commands |
 //! | --- | --- |
-//! | all calls | those of the table above but `INFO`, `PING`, `SCRIPT LOAD` and `TIME` |
-//! | the script | `GET GETRANGE SET SETRANGE PEXPIRE PEXPIREAT PERSIST TIME` |
+//! | all calls | `PING`, `TIME`, `SCRIPT LOAD`, and those of the table above without `INFO` |
+//! | the script | `GET GETRANGE SET SETRANGE PEXPIRE PEXPIREAT PERSIST PTTL TIME` |
 //! | a database other than 0 | `SELECT` |
 //! | a Cluster | `CLUSTER SLOTS`, `CLUSTER INFO`, `ASKING`; `READONLY` for `read=replicas` |
 //! | `durability` | `WAIT`, `WAITAOF` |

@@ -133,6 +133,38 @@ async fn leaves_something_to_confirm(maxmemory: Option<&str>) {
     assert_eq!(keys.len(), 2, "none appears: {keys:?}");
 }
 
+/// The script calls some of them in rare cases only, which the start does not notice.
+#[tokio::test]
+async fn a_user_with_the_documented_commands_makes_every_call() {
+    let primary = RedisServer::start().unwrap();
+    let _replica = RedisServer::builder().replica_of(&primary).start().unwrap();
+    let documented = include_str!("../../src/lib.rs").lines();
+    let script = documented.filter_map(|line| line.strip_prefix("//! | the script | `")).next();
+    let script = script.unwrap().trim_end_matches("` |").split(' ').map(str::to_owned);
+    let called = "PING TIME SCRIPT|LOAD GET MGET EVALSHA EVAL SCAN GETRANGE DBSIZE WAIT";
+    let allowed = called.split(' ').map(str::to_owned).chain(script);
+    let allowed: Vec<_> = allowed.map(|command| format!("+{command}")).collect();
+    let mut rules = vec!["ACL", "SETUSER", "app", "on", ">pw", "~*", "&*", "-@all"];
+    rules.extend(allowed.iter().map(String::as_str));
+    primary.command(&rules).unwrap();
+    let url = format!("redis://app:pw@{}?timeout=10s&durability=replicas:1", primary.addr());
+    let config = url.parse::<steadfast_redis::RedisConfig>().unwrap();
+    let backend = RedisBackend::connect(config).await.unwrap();
+    for (at, place) in places(&backend).await.into_iter().enumerate() {
+        let ttl = Ttl::new(Duration::from_secs(600)).unwrap();
+        let mut calls = idle(&place, at < 2);
+        calls.push(vec![Write::touch(place.clone(), Some(ttl))]);
+        calls.push(vec![Write::touch(place.clone(), None)]);
+        for writes in calls {
+            let _ = backend.transact(&writes).await.unwrap();
+            for answer in backend.write_many(&writes).await.unwrap() {
+                let _ = answer.unwrap();
+            }
+        }
+    }
+    backend.check().await.unwrap();
+}
+
 #[tokio::test]
 async fn nothing_is_answered_that_no_replica_confirms() {
     let primary = RedisServer::start().unwrap();
