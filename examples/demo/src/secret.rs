@@ -1,7 +1,7 @@
 //! The secret that tokens are signed with.
 
 use std::fs;
-use std::io::{ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use steadfast::backend::StoreUrl;
@@ -52,6 +52,11 @@ fn path_beside(state_url: &str) -> Option<PathBuf> {
 /// The secret of a file, which is made if it is not there, and whether it was made now.
 fn kept(path: &Path) -> Result<(Vec<u8>, bool), String> {
     let describe = |error: std::io::Error| error.to_string();
+    // First, for on a full disk none can be made.
+    match read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        kept => return kept.map(|secret| (secret, false)).map_err(describe),
+    }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(describe)?;
@@ -62,18 +67,40 @@ fn kept(path: &Path) -> Result<(Vec<u8>, bool), String> {
     match file.persist_noclobber(path) {
         Ok(_file) => Ok((secret, true)),
         Err(lost) if lost.error.kind() == ErrorKind::AlreadyExists => {
-            let secret = fs::read(path).map_err(describe)?;
-            if secret.len() < LEN_MIN {
-                return Err(format!("the file has fewer than {LEN_MIN} bytes; remove it"));
-            }
-            Ok((secret, false))
+            read(path).map(|secret| (secret, false)).map_err(describe)
         }
         Err(failed) => Err(describe(failed.error)),
     }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let secret = fs::read(path)?;
+    if secret.len() < LEN_MIN {
+        return Err(io::Error::other(format!(
+            "the file has fewer than {LEN_MIN} bytes; remove it"
+        )));
+    }
+    Ok(secret)
 }
 
 fn random() -> Result<Vec<u8>, String> {
     let mut secret = vec![0; LEN_MIN];
     getrandom::fill(&mut secret).map_err(|error| error.to_string())?;
     Ok(secret)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::os::fd::AsRawFd as _;
+
+    use super::*;
+
+    /// As on a full disk. In this folder not even root can make a file.
+    #[test]
+    fn a_kept_secret_needs_no_room() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[7; LEN_MIN]).unwrap();
+        let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        assert_eq!(kept(&path).unwrap(), (vec![7; LEN_MIN], false));
+    }
 }
