@@ -1,7 +1,7 @@
 //! A Redis Cluster: which server keeps a slot, and how its moves are followed.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use redis::{Pipeline, Value};
@@ -38,8 +38,7 @@ struct Shared {
     seeds: Vec<Address>,
     /// And how many there were before it.
     map: RwLock<(Arc<[Range]>, u64)>,
-    /// When it was last found to be so.
-    confirmed: Mutex<Option<std::time::Instant>>,
+    proof: Mutex<Proof>,
     shards: Mutex<HashMap<Address, Arc<Shard>>>,
     /// Wakes the reader of the map.
     stale: Notify,
@@ -49,6 +48,16 @@ struct Shared {
     trouble: watch::Sender<Option<Fault>>,
 }
 
+/// How long nothing can have been changed at a server that is not on the map.
+#[derive(Default)]
+struct Proof {
+    /// When the map was last found to be so.
+    confirmed: Option<std::time::Instant>,
+    /// The map of which a server was asked that is not on it: one that only gets its first slot.
+    /// Until there is another map, it may be changed by anybody.
+    left: Option<u64>,
+}
+
 impl Cluster {
     /// Begins to connect.
     pub(crate) fn start(config: &Arc<RedisConfig>, seeds: &[Address]) -> Self {
@@ -56,7 +65,7 @@ impl Cluster {
             config: Arc::clone(config),
             seeds: seeds.to_vec(),
             map: RwLock::new((Arc::new([]), 0)),
-            confirmed: Mutex::default(),
+            proof: Mutex::default(),
             shards: Mutex::default(),
             stale: Notify::new(),
             maps: watch::Sender::new(0),
@@ -96,9 +105,11 @@ impl Cluster {
         (shards, number)
     }
 
-    /// When the primaries were last found to be these.
-    pub(crate) fn confirmed(&self) -> Option<std::time::Instant> {
-        *self.shared.confirmed.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Until when the primaries of this map are known to have been all; `None` once it is another.
+    pub(crate) fn confirmed(&self, map: u64) -> Option<std::time::Instant> {
+        let confirmed = self.shared.proof().confirmed;
+        // What is confirmed belongs to this map if that is not replaced by now.
+        confirmed.filter(|_| self.shared.map().1 == map)
     }
 
     /// Gives up all connections.
@@ -160,9 +171,11 @@ impl Cluster {
                         pause(fault.clone(), progress).await?;
                     }
                     shard = self.shared.shard_named(address, &shard)?;
+                    self.shared.note_asked(&shard);
                 }
                 Then::Ask(address) => {
                     let there = self.shared.shard_named(address, &shard)?;
+                    self.shared.note_asked(&there);
                     match there.primary.ask(&question.asking(), progress).await {
                         // It moved on meanwhile: begin anew with the one that sent us here.
                         Err(fault) if fault.then.goes_on() => pause(fault, progress).await?,
@@ -184,6 +197,21 @@ impl Cluster {
 impl Shared {
     fn map(&self) -> (Arc<[Range]>, u64) {
         self.map.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn proof(&self) -> MutexGuard<'_, Proof> {
+        self.proof.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be called before the question is put.
+    fn note_asked(&self, shard: &Arc<Shard>) {
+        let (map, number) = self.map();
+        let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it =
+            |range: &Range| shards.get(&range.primary).is_some_and(|it| Arc::ptr_eq(it, shard));
+        if !map.iter().any(is_it) {
+            self.proof().left = Some(number);
+        }
     }
 
     fn shard_of(&self, slot: u16) -> Result<Arc<Shard>, Fault> {
@@ -268,8 +296,14 @@ impl Shared {
             let detail = "the Cluster serves no slots yet; see CLUSTER INFO";
             return Err(Fault::new(ErrorKind::Unavailable, detail).untouched());
         }
-        *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner) = Some(since);
         let (known, number) = self.map();
+        // A new map is confirmed by the next reading: those who ask now have the old one.
+        if known == map || known.is_empty() {
+            let mut proof = self.proof();
+            if proof.left != Some(number) {
+                proof.confirmed = Some(since);
+            }
+        }
         if known == map {
             return Ok(());
         }

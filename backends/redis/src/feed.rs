@@ -32,9 +32,13 @@ struct Listener {
     all_up: watch::Sender<bool>,
 }
 
-/// Until when each of the present primaries has told everything; `None` while its link is down.
-/// Empty once the primaries are others.
-type Told = Mutex<Vec<Option<Instant>>>;
+/// What the primaries of one map have told.
+struct Told {
+    map: u64,
+    /// Until when each of them has told everything; `None` while its link is down. Empty once the
+    /// primaries are others.
+    until: Mutex<Vec<Option<Instant>>>,
+}
 
 /// Tells the watcher from when this returns until what it returns is dropped.
 pub(crate) async fn start(
@@ -64,8 +68,8 @@ async fn listen_to_all(listener: Arc<Listener>) {
         if let Some(maps) = &mut maps {
             maps.mark_unchanged();
         }
-        let (shards, _map) = listener.router.primaries();
-        let told = Arc::new(Told::new(vec![None; shards.len()]));
+        let (shards, map) = listener.router.primaries();
+        let told = Arc::new(Told { map, until: Mutex::new(vec![None; shards.len()]) });
         listener.watcher.everything();
         let links: Vec<_> = shards
             .into_iter()
@@ -81,7 +85,7 @@ async fn listen_to_all(listener: Arc<Listener>) {
             None => std::future::pending().await,
         }
         // Those that are being told this moment must not count as the next ones.
-        told.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        told.until.lock().unwrap_or_else(PoisonError::into_inner).clear();
         drop(links);
     }
 }
@@ -151,14 +155,15 @@ impl Listener {
     /// The watcher knows as much as the primary that told the least, and as long as it was known
     /// that these are all.
     fn told(&self, told: &Told, at: usize, until: Option<Instant>) {
-        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(told) = told.get_mut(at) {
+        let mut untils = told.until.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(told) = untils.get_mut(at) {
             *told = until;
         }
-        let all = told.iter().copied().collect::<Option<Vec<_>>>();
+        let all = untils.iter().copied().collect::<Option<Vec<_>>>();
         if let Some(least) = all.and_then(|all| all.into_iter().min()) {
-            let confirmed = self.router.confirmed();
-            self.watcher.told_until(confirmed.map_or(least, |confirmed| confirmed.min(least)));
+            if let Some(proved) = self.router.confirmed(told.map, least) {
+                self.watcher.told_until(proved);
+            }
             self.all_up.send_replace(true);
         }
     }

@@ -105,11 +105,16 @@ impl Router {
         }
     }
 
-    /// When the primaries were last found to be these; `None` if they are always the same.
-    pub(crate) fn confirmed(&self) -> Option<std::time::Instant> {
+    /// Until when the primaries of this map are known to have been all, if it is not longer than
+    /// this; `None` if it is not known.
+    pub(crate) fn confirmed(
+        &self,
+        map: u64,
+        at_most: std::time::Instant,
+    ) -> Option<std::time::Instant> {
         match self {
-            Self::One(_) => None,
-            Self::Many(cluster) => cluster.confirmed(),
+            Self::One(_) => Some(at_most),
+            Self::Many(cluster) => Some(cluster.confirmed(map)?.min(at_most)),
         }
     }
 

@@ -15,6 +15,7 @@ struct Heard {
     keys: Mutex<Vec<Key>>,
     everything: Mutex<usize>,
     told_until: Mutex<Option<Instant>>,
+    proofs: Mutex<usize>,
 }
 
 impl Watcher for Heard {
@@ -28,6 +29,7 @@ impl Watcher for Heard {
 
     fn told_until(&self, moment: Instant) {
         *self.told_until.lock().unwrap() = Some(moment);
+        *self.proofs.lock().unwrap() += 1;
     }
 }
 
@@ -153,4 +155,44 @@ async fn all_primaries_of_a_cluster_tell() {
     assert_eq!(endpoints, BTreeSet::from([0, 1, 2]), "the primaries of 16 keys");
     let asked = Instant::now();
     eventually("all of them are up to date", async || heard.told_until() > Some(asked)).await;
+}
+
+/// A node without a slot is on no map, so it tells nobody what is changed in its first one.
+#[tokio::test]
+async fn nothing_is_proved_while_keys_are_on_their_way_to_a_new_node() {
+    let cluster = RedisCluster::start(1, 1).unwrap();
+    let [old, new] = cluster.nodes() else { panic!("there are two") };
+    new.command(&["CLUSTER", "RESET", "SOFT"]).unwrap();
+    new.command(&["CLUSTER", "MEET", "127.0.0.1", &old.port().to_string()]).unwrap();
+    let id = new.command(&["CLUSTER", "MYID"]).unwrap();
+    eventually("the replica is a new node", async || {
+        let seen = old.command(&["CLUSTER", "NODES"]).unwrap();
+        let of_new = seen.lines().find(|line| line.starts_with(&id));
+        of_new.is_some_and(|line| line.contains("master") && line.contains(" connected"))
+    })
+    .await;
+    cluster.wait_settled().unwrap();
+
+    let backend = connect_to(old).await;
+    let heard = Arc::new(Heard::default());
+    let _watch = backend.watch(&namespace(), heard.clone()).await.unwrap();
+    let key = key("k");
+    assert!(backend.write(&Write::put(key.clone(), "v")).await.unwrap().is_applied());
+    let moving = cluster.begin_move(cluster.slot_of(key.as_str()).unwrap(), 1).unwrap();
+    assert_eq!(moving.move_keys(100).unwrap(), 1);
+    assert!(backend.get(&key).await.unwrap().is_some());
+    let asked = Instant::now();
+    let proofs = || *heard.proofs.lock().unwrap();
+    let before = proofs();
+    eventually("the old node tells on", async || proofs() > before + 3).await;
+    assert!(heard.told_until() < Some(asked), "proved without the new node");
+    moving.finish().unwrap();
+    eventually("it is proved again", async || heard.told_until() > Some(asked)).await;
+}
+
+async fn connect_to(node: &RedisServer) -> RedisBackend {
+    let servers = Servers::Cluster(vec![Address::tcp("127.0.0.1", node.port())]);
+    let mut config = RedisConfig::new(servers);
+    config.timeout = Duration::from_secs(10); // a busy machine
+    RedisBackend::connect(config).await.unwrap()
 }
