@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steadfast::backend::{Group, Key, Namespace, Ttl, Write};
 use steadfast::session::Happening;
 use steadfast::{Cleanup, ErrorKind, Principal, Sessions};
 
 use crate::fault::{Fault, Faulty};
-use crate::world::{Basket, IDLE, World, alice, on_every_backend, stored_bytes};
+use crate::world::{Basket, IDLE, World, alice, on_every_backend, stored_bytes, until};
 
 fn bob() -> Principal {
     Principal::new("bob").unwrap()
@@ -103,14 +103,6 @@ async fn a_list_that_cannot_be_read_stays_and_the_others_are_looked_through() {
     assert_eq!(lists.count(), 2);
 }
 
-async fn until(what: &str, holds: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !holds() {
-        assert!(started.elapsed() < Duration::from_secs(30), "{what}: never");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_ends_one_run_and_not_the_cleanup() {
     let world = World::memory();
@@ -128,10 +120,11 @@ async fn a_panic_ends_one_run_and_not_the_cleanup() {
     world.clock.advance(IDLE * 2);
     let every = Duration::from_millis(20);
     let cleanup = Cleanup::builder(&world.store).sessions(&sessions).every(every).start().unwrap();
-    let failed = || cleanup.last_run().is_some_and(|run| run.outcome.is_err());
+    let failed = async || cleanup.last_run().is_some_and(|run| run.outcome.is_err());
     until("it panics", failed).await;
     panics.store(false, Ordering::SeqCst);
-    until("it goes on", || cleanup.last_run().is_some_and(|run| run.outcome.is_ok())).await;
+    let made = async || cleanup.last_run().is_some_and(|run| run.outcome.is_ok());
+    until("it goes on", made).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -35,8 +35,11 @@ pub(crate) struct Faulty {
     info: BackendInfo,
     next: Mutex<Vec<Option<Fault>>>,
     calls: AtomicUsize,
+    writes: AtomicUsize,
     is_read_only: AtomicBool,
     is_full: AtomicBool,
+    /// Whoever has it holds back the replies to writes.
+    replies: tokio::sync::Mutex<()>,
 }
 
 impl Faulty {
@@ -59,8 +62,10 @@ impl Faulty {
             info,
             next: Mutex::default(),
             calls: AtomicUsize::new(0),
+            writes: AtomicUsize::new(0),
             is_read_only: AtomicBool::new(false),
             is_full: AtomicBool::new(false),
+            replies: tokio::sync::Mutex::default(),
         })
     }
 
@@ -78,6 +83,12 @@ impl Faulty {
     #[allow(dead_code, reason = "the tests of `http` need it not")]
     pub(crate) fn read_only(&self, is_read_only: bool) {
         self.is_read_only.store(is_read_only, Ordering::SeqCst);
+    }
+
+    /// Until this is dropped, writes are made and get no reply.
+    #[allow(dead_code, reason = "the tests of `http` need it not")]
+    pub(crate) async fn hold_replies(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.replies.lock().await
     }
 
     /// Whether nothing more can be stored: puts fail, and what holds one.
@@ -110,12 +121,21 @@ impl Faulty {
         self.calls.swap(0, Ordering::SeqCst)
     }
 
+    /// How many of them were writes, counted in the same way.
+    #[allow(dead_code, reason = "the tests of `http` need it not")]
+    pub(crate) fn writes(&self) -> usize {
+        self.writes.swap(0, Ordering::SeqCst)
+    }
+
     async fn pass_write<T>(&self, write: impl Future<Output = Result<T>>) -> Result<T> {
+        self.writes.fetch_add(1, Ordering::SeqCst);
         let write = async {
             if self.is_read_only.load(Ordering::SeqCst) {
                 return Err(Error::new(ErrorKind::Unavailable, "the test allows no writes"));
             }
-            write.await
+            let written = write.await;
+            drop(self.replies.lock().await);
+            written
         };
         self.pass(write).await
     }

@@ -32,6 +32,18 @@ async fn all_can_leave_a_redis_at_its_maxmemory() {
     .await;
 }
 
+/// Checks until there are these warnings and no others: a busy machine may keep the write that is
+/// tried from being answered within its second, which is a warning, too.
+#[cfg(feature = "redis")]
+async fn until_warned(store: &Store, named: &[&str]) {
+    crate::world::until(&format!("warnings of {named:?}"), async || {
+        let warnings = store.check().await.unwrap().warnings;
+        let pairs = warnings.iter().zip(named);
+        warnings.len() == named.len() && pairs.into_iter().all(|(text, word)| text.contains(word))
+    })
+    .await;
+}
+
 /// Whatever keeps writes from being made or confirmed; reads go on.
 #[cfg(feature = "redis")]
 #[tokio::test]
@@ -39,28 +51,27 @@ async fn a_check_warns_where_no_write_is_possible() {
     let server = steadfast_conformance::servers::RedisServer::start().unwrap();
     let connected = steadfast::connect(&format!("{}?timeout=20s", server.url())).await.unwrap();
     let store = Store::builder(connected).build().unwrap();
-    assert_eq!(store.check().await.unwrap().warnings, [""; 0]);
+    until_warned(&store, &[]).await;
     for (setting, bad, good, named) in
         [("maxmemory", "1", "0", "maxmemory"), ("min-replicas-to-write", "1", "0", "replicas")]
     {
         server.command(&["CONFIG", "SET", setting, bad]).unwrap();
-        let warnings = store.check().await.unwrap().warnings;
-        assert!(warnings.iter().any(|warning| warning.contains(named)), "{setting}: {warnings:?}");
+        until_warned(&store, &[named]).await;
         server.command(&["CONFIG", "SET", setting, good]).unwrap();
-        assert_eq!(store.check().await.unwrap().warnings, [""; 0], "{setting}");
+        until_warned(&store, &[]).await;
     }
 }
 
 #[cfg(feature = "redis")]
 #[tokio::test]
 async fn a_check_tries_each_server_of_a_cluster() {
-    let cluster = steadfast_conformance::servers::RedisCluster::start(3, 0).unwrap();
+    let cluster = steadfast_conformance::servers::RedisCluster::start(2, 0).unwrap();
     let connected = steadfast::connect(&format!("{}?timeout=20s", cluster.url())).await.unwrap();
     let store = Store::builder(connected).build().unwrap();
-    assert_eq!(store.check().await.unwrap().warnings, [""; 0]);
+    until_warned(&store, &[]).await;
     for node in cluster.nodes() {
         node.command(&["CONFIG", "SET", "maxmemory", "1"]).unwrap();
-        assert_eq!(store.check().await.unwrap().warnings.len(), 1);
+        until_warned(&store, &["maxmemory"]).await;
         node.command(&["CONFIG", "SET", "maxmemory", "0"]).unwrap();
     }
 }

@@ -1,10 +1,8 @@
 //! P9: what waits on this node while the store is out is typed, is saved when the store is back,
 //! and is never forced on what others did meanwhile.
 
-use std::future::poll_fn;
-use std::pin::pin;
+use std::cell::OnceCell;
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use steadfast::backend::{
@@ -22,7 +20,7 @@ use steadfast_conformance::servers::RedisServer;
 use tempfile::TempDir;
 
 use crate::fault::{Fault, Faulty};
-use crate::world::{Basket, alice};
+use crate::world::{Basket, alice, until};
 
 mod own;
 mod unsure;
@@ -125,14 +123,6 @@ fn over(store: &Store, journal: JournalConfig, reports: &Reports) -> Sessions<Ba
         .unwrap()
 }
 
-async fn until(what: &str, holds: impl AsyncFn() -> bool) {
-    let started = Instant::now();
-    while !holds().await {
-        assert!(started.elapsed() < Duration::from_secs(20), "{what}: never");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 async fn add(sessions: &Sessions<Basket>, id: &SessionId, item: u32) -> Saved<usize> {
     let add = |basket: &mut Basket| {
         basket.items.push(item);
@@ -229,12 +219,15 @@ async fn whoever_uses_the_session_finds_what_waited() {
                 .await;
                 id
             }
-            _ => loop {
-                let renewal = Rotation::PrivilegeChange;
-                if let Ok(session) = world.here.rotate(&id, renewal).await {
-                    break session.id;
-                }
-            },
+            _ => {
+                let new = OnceCell::new();
+                until("another id", async || {
+                    let rotated = world.here.rotate(&id, Rotation::PrivilegeChange).await;
+                    rotated.is_ok_and(|session| new.set(session.id).is_ok())
+                })
+                .await;
+                new.into_inner().unwrap()
+            }
         };
         let (items, _) = items(&world.there, &id).await;
         assert_eq!(items[..2], [0, 1], "way {way}");
@@ -403,18 +396,17 @@ async fn a_change_that_was_cut_off_is_not_in_the_way_of_the_next() {
 async fn a_change_that_was_cut_off_when_it_was_kept_is_saved() {
     let (world, dir) = (World::new().await, tempfile::tempdir().unwrap());
     let local = Arc::new(RedbBackend::open(dir.path().join("journal.redb")).unwrap());
-    let slow = JournalConfig::new(Faulty::new(local.clone()));
-    let here = over(&world.stores[0], slow, &world.reports);
+    let slow = Faulty::new(local.clone());
+    let here = over(&world.stores[0], JournalConfig::new(slow.clone()), &world.reports);
     let id = world.seen("alice").await;
     here.load(&id).await.unwrap().unwrap();
     world.link.cut();
-    {
-        let mut change = pin!(here.update_or_queue(&id, |basket| basket.items.push(1)));
-        while !waits(&*local).await {
-            let polled = poll_fn(|context| Poll::Ready(change.as_mut().poll(context))).await;
-            assert!(polled.is_pending(), "{polled:?}");
-        }
+    let held = slow.hold_replies().await;
+    tokio::select! {
+        early = here.update_or_queue(&id, |basket| basket.items.push(1)) => panic!("{early:?}"),
+        () = until("it is on the disk", async || waits(&*local).await) => {}
     }
+    drop(held);
     world.link.heal();
     world.until_stored(&id, &[0, 1]).await;
 }

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use steadfast::backend::{Backend, Bytes, Key, ManualClock, Namespace, ScanRequest};
@@ -121,6 +121,15 @@ pub(crate) struct World {
     pub(crate) store: Store,
     /// The folder or the server, which ends with the test.
     _place: Box<dyn Any + Send + Sync>,
+}
+
+/// Looks again and again whether something holds, for as long as a busy machine may take.
+pub(crate) async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    let started = Instant::now();
+    while !holds().await {
+        assert!(started.elapsed() < SECOND * 30, "{what}: never");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 impl World {

@@ -1,6 +1,6 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use steadfast::backend::{Backend, Group, Namespace, ScanRequest};
 use steadfast::redb::RedbBackend;
@@ -9,7 +9,7 @@ use steadfast::store::{Freshness, NearConfig, Reads};
 use steadfast::{Sessions, Store};
 
 use super::{World, unconfirmed, where_writes_wait};
-use crate::world::{ABSOLUTE, Basket, IDLE, alice, sessions};
+use crate::world::{ABSOLUTE, Basket, IDLE, alice, sessions, until};
 
 where_writes_wait!(
     a_change_that_could_wait_is_not_acknowledged,
@@ -66,14 +66,6 @@ impl Node {
         let (namespace, limit) = (Namespace::new("app").unwrap(), NonZeroUsize::MIN);
         let page = self.journal.scan(ScanRequest { namespace, after: None, limit }).await;
         !page.unwrap().keys.is_empty()
-    }
-}
-
-async fn until(what: &str, holds: impl AsyncFn() -> bool) {
-    let started = Instant::now();
-    while !holds().await {
-        assert!(started.elapsed() < Duration::from_secs(30), "{what}: never");
-        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
