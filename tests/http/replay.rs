@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use poem::endpoint::make;
 use poem::http::header::{self, HeaderName, HeaderValue};
@@ -116,7 +116,9 @@ async fn an_answer_over_the_limit_is_delivered_once_and_then_named_by_its_digest
         assert_eq!((early.status().as_u16(), is_replay(&early)), (410, true));
         assert_eq!(first.into_body().into_vec().await.unwrap(), body);
 
+        let started = Instant::now();
         let digest = loop {
+            assert!(started.elapsed() < Duration::from_secs(30), "the digest is never kept");
             let retry = call(&app, keyed("k").finish()).await;
             assert_eq!((retry.status().as_u16(), is_replay(&retry)), (410, true));
             assert_eq!(retry.headers()[header::LOCATION], "/made/1");

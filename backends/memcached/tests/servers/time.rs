@@ -25,10 +25,12 @@ async fn an_age_grows_and_is_never_overstated_on_any_node() {
                 let age_max = before.elapsed();
                 assert!(entry.age <= age_max, "{:?} of {age_max:?}", entry.age);
             }
-            get(&nodes[0], &key("k")).await.age >= Duration::from_secs(1)
+            let age_min = after.elapsed().saturating_sub(TTL_STEP);
+            let age = get(&nodes[0], &key("k")).await.age;
+            assert!(age >= age_min.min(Duration::from_secs(1)), "{age:?} of {age_min:?}");
+            age >= Duration::from_secs(1)
         })
         .await;
-        assert!(after.elapsed() < Duration::from_secs(1) + TTL_STEP, "{:?}", after.elapsed());
     }
 }
 
@@ -59,11 +61,12 @@ async fn what_is_left_is_left() {
             let ttl = Duration::from_millis(1_200);
             let started = Instant::now();
             put(&backend, Write::put(key.clone(), "v").expiring(Ttl::new(ttl).unwrap())).await;
+            let stored = Instant::now();
             let mut surely_until = started + ttl;
             loop {
                 let asked = Instant::now();
                 let Some(entry) = backend.get(&key).await.unwrap() else { break };
-                let lived = asked.duration_since(started);
+                let lived = asked.duration_since(stored);
                 surely_until = surely_until.max(asked + entry.left.unwrap());
                 assert!(lived <= ttl + TTL_STEP, "{ttl:?}, and it is there after {lived:?}");
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -106,9 +109,10 @@ async fn a_put_that_comes_into_a_touch_keeps_its_own_deadline() {
         }
     });
     let touches = || server.stat("cmd_touch").unwrap().unwrap().parse::<u64>().unwrap();
-    let mut applied = 0;
+    let (started, mut applied) = (Instant::now(), 0);
     // More touches than were applied means that some met a put, and took the touch back.
     while touches() < applied + 100 {
+        assert!(!writer.is_finished() && started.elapsed() < Duration::from_secs(120));
         let version = get(&backend, &key("k")).await.version;
         let touch = Write::touch(key("k"), Some(secs(SHORT * 100)));
         let touch = touch.only_if(Condition::VersionIs(version));

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use crate::load::{Loss, under_load};
-use crate::{TIMEOUT, connect_to};
+use crate::{PATIENT, TIMEOUT, connect_to};
 
 async fn proxied() -> (RedisServer, FaultProxy) {
     let server = RedisServer::start().unwrap();
@@ -117,7 +117,7 @@ async fn a_write_that_was_never_sent_is_not_ambiguous() {
     let backend = connect_to(proxy.addr()).await;
     server.kill().unwrap();
     let key = key("unsent");
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+    let deadline = tokio::time::Instant::now() + PATIENT;
     loop {
         let error = backend.write(&Write::put(key.clone(), "v")).await.unwrap_err();
         if error.kind() == ErrorKind::Unavailable && !error.is_ambiguous() {
@@ -243,7 +243,7 @@ async fn a_large_value_waits_for_its_connection_only_as_long_as_it_can_use_anoth
         // The one that asked is gone already.
         let _killed = server.command(&["CLIENT", "KILL", "ID", id]);
     }
-    taken.notified().await;
+    tokio::time::timeout(PATIENT, taken.notified()).await.expect("it connects again");
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     while let Err(error) = backend.write(&put).await {
         assert!(tokio::time::Instant::now() < deadline, "{error}");

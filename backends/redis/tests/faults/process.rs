@@ -6,7 +6,7 @@ use steadfast_backend::ErrorKind;
 use steadfast_conformance::servers::RedisServer;
 
 use crate::load::{Loss, under_load};
-use crate::{TIMEOUT, connect_to};
+use crate::{PATIENT, TIMEOUT, connect_patiently, connect_to};
 
 /// Long enough for the watchdog to notice, and for pauses between attempts to grow.
 const OUTAGE: Duration = Duration::from_secs(3);
@@ -53,10 +53,10 @@ async fn paused_for_long_it_times_out_and_comes_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn paused_for_a_moment_it_loses_no_link() {
     let server = RedisServer::start().unwrap();
-    let backend = connect_to(server.addr()).await;
+    let backend = connect_patiently(&server).await;
     let connections = || server.stat("stats", "total_connections_received").unwrap();
     let mut before = String::new();
-    let report = under_load(&backend, TIMEOUT, Loss::Nothing, async {
+    let report = under_load(&backend, PATIENT, Loss::Nothing, async {
         before = connections();
         server.pause().unwrap();
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -72,8 +72,8 @@ async fn paused_for_a_moment_it_loses_no_link() {
 #[tokio::test(flavor = "multi_thread")]
 async fn flushed_it_is_empty_and_no_write_is_made_on_what_was() {
     let server = RedisServer::start().unwrap();
-    let backend = connect_to(server.addr()).await;
-    let report = under_load(&backend, TIMEOUT, Loss::Anything, async {
+    let backend = connect_patiently(&server).await;
+    let report = under_load(&backend, PATIENT, Loss::Anything, async {
         for _flush in 0..20 {
             server.command(&["FLUSHALL"]).unwrap();
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -86,8 +86,8 @@ async fn flushed_it_is_empty_and_no_write_is_made_on_what_was() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_its_scripts_it_is_given_them_again() {
     let server = RedisServer::start().unwrap();
-    let backend = connect_to(server.addr()).await;
-    let report = under_load(&backend, TIMEOUT, Loss::Nothing, async {
+    let backend = connect_patiently(&server).await;
+    let report = under_load(&backend, PATIENT, Loss::Nothing, async {
         for _flush in 0..20 {
             server.command(&["SCRIPT", "FLUSH"]).unwrap();
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -101,11 +101,11 @@ async fn without_its_scripts_it_is_given_them_again() {
 async fn full_it_refuses_puts_as_full_and_still_deletes() {
     use steadfast_backend::{Group, Key, Namespace, Write};
     let server = RedisServer::start().unwrap();
-    let backend = connect_to(server.addr()).await;
+    let backend = connect_patiently(&server).await;
     let namespace = Namespace::new("full").unwrap();
     let key = Key::new(&namespace, &Group::new("g").unwrap(), "k").unwrap();
     assert!(backend.write(&Write::put(key.clone(), "v")).await.unwrap().is_applied());
-    let report = under_load(&backend, TIMEOUT, Loss::Nothing, async {
+    let report = under_load(&backend, PATIENT, Loss::Nothing, async {
         server.command(&["CONFIG", "SET", "maxmemory", "1"]).unwrap();
         tokio::time::sleep(Duration::from_millis(500)).await;
         let put = backend.write(&Write::put(key.clone(), "w")).await.unwrap_err();

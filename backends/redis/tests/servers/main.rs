@@ -42,7 +42,7 @@ fn key(name: &str) -> Key {
 
 /// Looks again and again whether something holds, for as long as a busy machine may take.
 async fn eventually(what: &str, holds: impl AsyncFn() -> bool) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     while !holds().await {
         assert!(tokio::time::Instant::now() < deadline, "never: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -124,7 +124,9 @@ async fn a_server_that_has_all_its_connections_is_out_and_used_once_there_is_roo
     let server = RedisServer::start().unwrap();
     server.command(&["CONFIG", "SET", "maxclients", "1"]).unwrap();
     let mut only = TcpStream::connect(server.addr()).await.unwrap();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     while !said(&mut only, "PING").await.contains("PONG") {
+        assert!(tokio::time::Instant::now() < deadline, "there is no room for it");
         only = TcpStream::connect(server.addr()).await.unwrap();
     }
     let mut config = config(&server);
