@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::client::while_told;
 use crate::server::{Home, on_every_store};
 
 on_every_store!(
@@ -77,20 +78,13 @@ async fn a_retry_while_it_runs_is_told_to_wait(home: Home) {
     while user.orders().await.is_empty() {
         assert!(!slow.is_finished(), "it ended before it could be retried");
     }
-    let mut waits = 0;
-    let retry = loop {
-        let answer = user.post("/checkout?delay_ms=7000", "pay").await;
-        if answer.status == 201 {
-            break answer;
-        }
-        answer.problem(409);
-        waits += 1;
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    };
+    user.post("/checkout?delay_ms=7000", "pay").await.problem(409);
+    let retry = async || user.post("/checkout?delay_ms=7000", "pay").await;
+    let retry = while_told(&[409], retry).await;
     let slow = slow.await.unwrap();
-    assert!(waits > 0);
     assert_eq!((slow.status, slow.is_replay()), (201, false), "{slow:?}");
-    assert_eq!((retry.text.as_str(), retry.is_replay()), (slow.text.as_str(), true));
+    assert_eq!((retry.status, retry.text.as_str()), (201, slow.text.as_str()));
+    assert!(retry.is_replay());
     assert_eq!(user.orders().await.len(), 1);
 }
 
@@ -107,13 +101,8 @@ async fn a_handler_outlives_its_client(home: Home) {
         assert!(!impatient.is_finished(), "it ended before it could be left");
     }
     impatient.abort();
-    let retry = loop {
-        let answer = user.post("/checkout?delay_ms=3000", "pay").await;
-        if answer.status != 409 {
-            break answer;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    };
+    let retry = async || user.post("/checkout?delay_ms=3000", "pay").await;
+    let retry = while_told(&[409], retry).await;
     assert_eq!((retry.status, retry.is_replay()), (201, true), "{retry:?}");
     assert_eq!(user.orders().await.len(), 1);
 }

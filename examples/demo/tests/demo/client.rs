@@ -1,8 +1,35 @@
 //! The few requests that the tests are made of.
 
+use std::time::{Duration, Instant};
+
 use reqwest::header::{AUTHORIZATION, HeaderMap};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
+
+/// Within this, whatever is waited for comes, on however busy a machine.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Asks again and again until it is so.
+pub(crate) async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    let started = Instant::now();
+    while !holds().await {
+        assert!(started.elapsed() < WAIT_MAX, "{what}: never");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Sends the same again while it is answered with one of these.
+pub(crate) async fn while_told(statuses: &[u16], call: impl AsyncFn() -> Answer) -> Answer {
+    let started = Instant::now();
+    loop {
+        let answer = call().await;
+        if !statuses.contains(&answer.status) {
+            return answer;
+        }
+        assert!(started.elapsed() < WAIT_MAX, "again and again: {answer:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
 
 /// Talks to one demo.
 #[derive(Clone)]
@@ -45,7 +72,10 @@ impl Answer {
 
 impl Client {
     pub(crate) fn new(url: &str) -> Self {
-        Self { url: url.to_owned(), http: reqwest::Client::builder().build().unwrap() }
+        Self {
+            url: url.to_owned(),
+            http: reqwest::Client::builder().timeout(WAIT_MAX).build().unwrap(),
+        }
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -12,7 +12,7 @@ use steadfast_conformance::proxy::FaultProxy;
 use steadfast_conformance::servers::RedisServer;
 use tokio::task::JoinSet;
 
-use crate::client::{Answer, Client, User};
+use crate::client::{Answer, Client, User, until, while_told};
 use crate::server::{Home, Server};
 
 /// A busy machine may make each answer slow; one that waits for the store takes the 20 seconds that
@@ -99,9 +99,10 @@ impl World {
     async fn until_it_is_back(&self) -> Duration {
         let started = Instant::now();
         for (user, replica) in self.everybody() {
-            while user.at(replica).get("/session").await.json()["freshness"] != "fresh" {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+            until("it is fresh", async || {
+                user.at(replica).get("/session").await.json()["freshness"] == "fresh"
+            })
+            .await;
         }
         started.elapsed()
     }
@@ -110,13 +111,7 @@ impl World {
 /// What a client is told to do: the store may need longer than its half second on a busy machine,
 /// and a claim whose reply was lost then is waited for.
 async fn until_it_can(call: impl AsyncFn() -> Answer) -> Answer {
-    loop {
-        let answer = call().await;
-        if ![409, 503].contains(&answer.status) {
-            return answer;
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
+    while_told(&[409, 503], call).await
 }
 
 /// Fresh, or older and saying so.

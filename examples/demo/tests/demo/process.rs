@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::time::Duration;
 
+use crate::client::until;
 use crate::server::{Home, Server};
 
 fn connect(server: &Server) -> TcpStream {
@@ -42,7 +43,7 @@ async fn a_sigterm_ends_it_whatever_its_clients_do() {
                 .await
         }
     });
-    while user.orders().await.is_empty() {}
+    until("it runs", async || !user.orders().await.is_empty()).await;
     server.terminate();
     let ended = tokio::task::spawn_blocking(|| server.wait());
     let ended = tokio::time::timeout(Duration::from_secs(60), ended).await;
@@ -65,7 +66,7 @@ async fn a_second_sigterm_ends_it_at_once() {
                     .await
             }
         });
-        while user.orders().await.is_empty() {}
+        until("it runs", async || !user.orders().await.is_empty()).await;
         server.terminate();
         server.wait_for_log("shutting down");
         if signals == 2 {

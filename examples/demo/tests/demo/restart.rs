@@ -1,7 +1,9 @@
 //! `kill -9` and a restart lose nothing that was answered.
 
 use serde_json::json;
+use tokio::task::JoinHandle;
 
+use crate::client::{until, while_told};
 use crate::server::{Home, on_lasting_stores};
 
 on_lasting_stores!(
@@ -56,12 +58,8 @@ async fn a_kill_between_effect_and_record_makes_no_second_order(home: Home) {
             request.header("idempotency-key", "pay").send().await
         }
     });
-    let orders = loop {
-        let orders = user.orders().await;
-        if !orders.is_empty() {
-            break orders;
-        }
-    };
+    until("it runs", async || !user.orders().await.is_empty()).await;
+    let orders = user.orders().await;
     server.kill();
     assert!(cut_off.await.unwrap().is_err(), "it was answered");
 
@@ -69,13 +67,8 @@ async fn a_kill_between_effect_and_record_makes_no_second_order(home: Home) {
     let user = user.at(&server.client);
     user.add("b", 1, "next").await;
     // The dead process's claim lapses within its lease; then the retry takes it over.
-    let retry = loop {
-        let answer = user.post("/checkout?delay_ms=5000", "pay").await;
-        if answer.status != 409 {
-            break answer;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    };
+    let retry = async || user.post("/checkout?delay_ms=5000", "pay").await;
+    let retry = while_told(&[409], retry).await;
     assert_eq!(retry.json()["order_id"], orders[0]["order_id"]);
     assert_eq!(retry.json()["total_qty"], 3);
     assert_eq!(user.orders().await, orders);
@@ -98,7 +91,14 @@ async fn a_kill_while_items_are_added_adds_none_twice(home: Home) {
         });
         let adds = adds.collect::<Vec<_>>();
         // Some are answered, some are under way.
-        while user.cart().await == json!([]) || user.cart().await[0]["qty"] == 20 * round {}
+        loop {
+            let all_ended = adds.iter().all(JoinHandle::is_finished);
+            let cart = user.cart().await;
+            if cart != json!([]) && cart[0]["qty"] != 20 * round {
+                break;
+            }
+            assert!(!all_ended, "none was made");
+        }
         server.kill();
         for add in adds {
             add.await.unwrap();
@@ -106,9 +106,8 @@ async fn a_kill_while_items_are_added_adds_none_twice(home: Home) {
         server = home.start();
         user = user.at(&server.client);
         for n in 0..20 {
-            while user.add("a", 1, &format!("{round}-{n}")).await.status == 409 {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            }
+            let key = format!("{round}-{n}");
+            while_told(&[409], async || user.add("a", 1, &key).await).await;
         }
         assert_eq!(user.cart().await, json!([{ "sku": "a", "qty": 20 * (round + 1) }]));
     }

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Client};
+use crate::client::{Answer, Client, until, while_told};
 use crate::server::{Home, on_every_store};
 
 on_every_store!(
@@ -355,9 +355,7 @@ async fn a_short_session_ends(home: Home) {
     let server = home.env("SESSION_MAX_AGE", "1").start();
     let started = std::time::Instant::now();
     let user = server.client.log_in("alice").await;
-    while user.get("/session").await.status == 200 {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    while_told(&[200], async || user.get("/session").await).await;
     assert!(started.elapsed().as_millis() >= 1_000, "it ended early");
     user.get("/session").await.problem(401);
 }
@@ -367,13 +365,11 @@ async fn a_forgotten_key_runs_again(home: Home) {
     let server = home.env("IDEMPOTENCY_TTL", "1").start();
     let user = server.client.log_in("alice").await;
     let first = user.post("/checkout", "k").await.json();
-    let second = loop {
+    until("the key is forgotten", async || {
         let answer = user.post("/checkout", "k").await;
-        if !answer.is_replay() {
-            break answer.json();
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    };
-    assert_ne!(first["order_id"], second["order_id"]);
+        assert_eq!(answer.is_replay(), answer.json() == first, "{answer:?}");
+        !answer.is_replay()
+    })
+    .await;
     assert_eq!(user.orders().await.len(), 2);
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use steadfast_conformance::servers::RedisServer;
 
+use crate::client::while_told;
 use crate::server::{Home, SECRET};
 
 /// Starts, expects the refusal, and gives its one line.
@@ -149,9 +150,7 @@ async fn a_store_that_does_not_answer_does_not_stop_the_start() {
         }
     }
     redis.restart().unwrap();
-    while right.client.get("/health").await.status == 503 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    while_told(&[503], async || right.client.get("/health").await).await;
     let user = right.client.log_in("alice").await;
     assert_eq!(user.add("a", 1, "k").await.status, 201);
     assert!(right.kill_for_log().contains("the store does not answer"));
