@@ -2,7 +2,7 @@
 
 use crate::State;
 use crate::backend::{Entry, Error, Key, Write};
-use crate::store::{Fate, Opened};
+use crate::store::{Fate, Freshness, Opened};
 
 use super::lookup::{Basis, Current, Verdict};
 use super::record::Live;
@@ -58,7 +58,7 @@ impl<T: State> Sessions<T> {
         self.revise(id, None, |_state, attributes| edit.apply(attributes)).await.map(|_changed| ())
     }
 
-    /// Runs a change on the session behind an id, or on what was just read of it.
+    /// Runs a change on the session behind an id, or on what the store was just asked for of it.
     pub(super) async fn revise<R>(
         &self,
         id: &SessionId,
@@ -86,8 +86,12 @@ impl<T: State> Sessions<T> {
         mark: u64,
         mut change: impl FnMut(&mut T, &mut Attributes) -> std::result::Result<R, SessionError>,
     ) -> std::result::Result<Changed<R>, SessionError> {
-        // Nothing would tell that what was read before is over by now.
-        loaded = loaded.filter(|current| current.guard.is_some() || !current.id.is_signed_in());
+        // Others may have changed or ended since what is a copy. And without a guard, nothing would
+        // tell that what was read before is over by now.
+        loaded = loaded.filter(|current| {
+            let is_guarded = current.guard.is_some() || !current.id.is_signed_in();
+            current.freshness == Freshness::Fresh && is_guarded
+        });
         for _move in 0..MOVES_MAX {
             let current = match loaded.take() {
                 Some(current) => current,

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::backend::Version;
-use crate::store::Freshness;
+use crate::store::{Freshness, Reads};
 use crate::{Principal, State};
 
 use super::lookup::Current;
@@ -250,7 +250,7 @@ impl<T: State> SessionHandle<T> {
     async fn look_for(&self, ids: &[SessionId]) -> crate::Result<Phase<T>> {
         let mut ended = None;
         for id in ids {
-            match self.look(id).await? {
+            match self.look(id, self.0.sessions.reads).await? {
                 // The client may have the id that came after this one.
                 Phase::Absent(Some(Ended::RotatedOut)) => ended = Some(Ended::RotatedOut),
                 Phase::Absent(reason) => ended = ended.or(reason),
@@ -260,9 +260,9 @@ impl<T: State> SessionHandle<T> {
         Ok(Phase::Absent(ended))
     }
 
-    async fn look(&self, id: &SessionId) -> crate::Result<Phase<T>> {
+    async fn look(&self, id: &SessionId, reads: Reads) -> crate::Result<Phase<T>> {
         let Shared { sessions, mode, .. } = &*self.0;
-        let current = match sessions.current_as(id, sessions.reads).await? {
+        let current = match sessions.current_as(id, reads).await? {
             Ok(current) => current,
             Err(ended) => return Ok(Phase::Absent(Some(ended))),
         };
@@ -378,16 +378,23 @@ impl<T: State + Clone> SessionHandle<T> {
     }
 
     /// Changes attributes, at the commit: on a conflict the edit is made again, on what others
-    /// left. [`get`](SessionHandle::get) shows it from now on. One trip at the commit.
+    /// left. [`get`](SessionHandle::get) shows it from now on. One trip at the commit. If the
+    /// session was read from the [near cache](super::SessionsBuilder::reads), it is read again
+    /// here, from the store.
     ///
     /// # Errors
     ///
-    /// As [`get`](SessionHandle::get), [`SessionError::Gone`] if there is no session, and as
-    /// [`Sessions::edit`] for an edit that does not go with the session as it is. Nothing of the
-    /// edit is done then.
+    /// As [`Sessions::load`], also while `get` gives a stale session; [`SessionError::Gone`] if
+    /// there is no session, and as [`Sessions::edit`] for an edit that does not go with the session
+    /// as it is. Nothing of the edit is done then.
     pub async fn edit(&self, edit: Edit) -> Result<(), SessionError> {
+        self.0.sessions.store.one_call(self.read_and_edit(edit)).await
+    }
+
+    async fn read_and_edit(&self, edit: Edit) -> Result<(), SessionError> {
         let mut held = self.hold_to_change().await?;
         self.read(&mut held.phase).await?;
+        self.replace_copy(&mut held).await?;
         let session = held.phase.session_mut()?;
         let mut attributes = session.attributes.clone();
         edit.apply(&mut attributes)?;
@@ -427,6 +434,7 @@ impl<T: State + Clone> SessionHandle<T> {
         let changed = revise.await?;
         let session = Arc::make_mut(session);
         (session.version, *confirmed) = (changed.version, true);
+        session.freshness = Freshness::Fresh;
         if let Some((state, mut attributes)) = latest {
             session.state = state;
             // Else the commit finds out.
@@ -448,6 +456,23 @@ impl<T: State + Clone> SessionHandle<T> {
         self.read(&mut held.phase).await?;
         held.phase.session_mut()?;
         held.changes.rotate = true;
+        Ok(())
+    }
+
+    /// Asks the store if what was read is a copy: others may have changed the session since.
+    async fn replace_copy(&self, held: &mut Held<T>) -> crate::Result<()> {
+        let id = match &held.phase {
+            Phase::Live(session, _) if session.freshness != Freshness::Fresh => session.id.clone(),
+            _ => return Ok(()),
+        };
+        held.phase = self.look(&id, Reads::default()).await?;
+        if let Phase::Live(session, _) = &mut held.phase {
+            let mut attributes = session.attributes.clone();
+            // Else the commit finds out.
+            if held.changes.edit.apply(&mut attributes).is_ok() {
+                Arc::make_mut(session).attributes = attributes;
+            }
+        }
         Ok(())
     }
 

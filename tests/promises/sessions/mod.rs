@@ -2,6 +2,7 @@
 //! other session stores that it pins.
 
 mod attributes;
+mod copies;
 mod elevation;
 mod events;
 mod in_order;

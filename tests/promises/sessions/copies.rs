@@ -1,0 +1,170 @@
+//! A process may keep copies of sessions. What changes a session is decided on what the store has:
+//! others decide on their copy, and lose the change that their copy seems to have already.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use steadfast::session::{Attribute, Edit, Ended, Mode, Outcome, SessionError, SessionHandle};
+use steadfast::store::{Freshness, NearConfig, Reads};
+use steadfast::{Sessions, Store};
+
+use crate::fault::{Fault, Faulty};
+use crate::world::{
+    ABSOLUTE, Basket, IDLE, World, on_every_backend, sessions, unsigned_and_signed,
+};
+
+on_every_backend!(
+    a_change_that_the_copy_has_already_is_made_on_what_the_store_has,
+    an_expectation_is_about_what_the_store_has,
+    a_change_of_a_session_that_was_ended_elsewhere_is_gone,
+    a_change_fails_in_an_outage_though_the_copy_has_it_already;
+    an_edit_with_a_copy_takes_as_many_trips_as_one_without,
+);
+
+/// A process that keeps copies, and one that keeps none.
+struct Replicas {
+    faulty: Arc<Faulty>,
+    here: Sessions<Basket>,
+    there: Sessions<Basket>,
+}
+
+const KEEP: Duration = Duration::from_secs(60);
+
+impl Replicas {
+    fn new(world: &World, reads: Reads) -> Self {
+        let faulty = Faulty::new(world.backend.clone());
+        let near = NearConfig::default().keep(KEEP);
+        let store = Store::builder(faulty.clone()).attempts(1).near(near).build().unwrap();
+        let here = Sessions::builder(&store).idle(IDLE).absolute(ABSOLUTE).reads(reads);
+        Self { faulty, here: here.build().unwrap(), there: sessions(&world.store) }
+    }
+
+    /// Requests of here, each of which has a copy that says "dark" and 1 where the store says
+    /// "light" and 2.
+    async fn requests(&self) -> Vec<SessionHandle<Basket>> {
+        let mut requests = Vec::new();
+        for id in unsigned_and_signed(&self.there).await {
+            self.there.update(&id, |basket| basket.items = vec![1]).await.unwrap();
+            self.there.edit(&id, &theme("dark")).await.unwrap();
+            assert!(self.here.load(&id).await.unwrap().is_some());
+            self.there.update(&id, |basket| basket.items = vec![2]).await.unwrap();
+            self.there.edit(&id, &theme("light")).await.unwrap();
+            requests.push(SessionHandle::new(&self.here, Some(id), Mode::Normal));
+        }
+        self.faulty.trips();
+        requests
+    }
+
+    /// What the store has of the session of a request.
+    async fn stored(&self, request: &SessionHandle<Basket>) -> (Vec<u32>, Option<Attribute>) {
+        let id = request.get().await.unwrap().unwrap().id.clone();
+        let session = self.there.load(&id).await.unwrap().unwrap();
+        (session.state.items, session.attributes.get("theme").cloned())
+    }
+}
+
+fn theme(name: &str) -> Edit {
+    Edit::new().set("theme", name)
+}
+
+fn text(name: &str) -> Attribute {
+    Attribute::from(name)
+}
+
+async fn is_copy(request: &SessionHandle<Basket>) -> bool {
+    let session = request.get().await.unwrap().unwrap();
+    assert_eq!(
+        (&session.state.items[..], session.attributes.get("theme")),
+        (&[1][..], Some(&text("dark")))
+    );
+    session.freshness != Freshness::Fresh
+}
+
+async fn a_change_that_the_copy_has_already_is_made_on_what_the_store_has(world: World) {
+    let replicas = Replicas::new(&world, Reads::within(KEEP));
+    for request in replicas.requests().await {
+        assert!(is_copy(&request).await);
+        request.update(|basket| basket.items = vec![1]).await.unwrap();
+        assert_eq!(replicas.stored(&request).await, (vec![1], Some(text("light"))));
+        request.edit(theme("dark")).await.unwrap();
+        assert!(matches!(request.commit().await.unwrap(), Outcome::Keep));
+        assert_eq!(replicas.stored(&request).await, (vec![1], Some(text("dark"))));
+    }
+    // The edit first.
+    for request in replicas.requests().await {
+        assert!(is_copy(&request).await);
+        request.edit(theme("dark")).await.unwrap();
+        assert!(matches!(request.commit().await.unwrap(), Outcome::Keep));
+        assert_eq!(replicas.stored(&request).await, (vec![2], Some(text("dark"))));
+    }
+}
+
+async fn an_expectation_is_about_what_the_store_has(world: World) {
+    let replicas = Replicas::new(&world, Reads::within(KEEP));
+    for request in replicas.requests().await {
+        assert!(is_copy(&request).await);
+        let fits = Edit::new().expect("theme", Some(text("light"))).set("seen", true);
+        request.edit(fits).await.unwrap();
+        assert!(matches!(request.commit().await.unwrap(), Outcome::Keep));
+    }
+    for request in replicas.requests().await {
+        assert!(is_copy(&request).await);
+        let refused = request.edit(Edit::new().expect("theme", Some(text("dark")))).await;
+        assert!(matches!(refused, Err(SessionError::Changed)), "{refused:?}");
+        // What the request saw next is why.
+        let seen = request.get().await.unwrap().unwrap();
+        assert_eq!(seen.attributes.get("theme"), Some(&text("light")));
+    }
+}
+
+async fn a_change_of_a_session_that_was_ended_elsewhere_is_gone(world: World) {
+    let replicas = Replicas::new(&world, Reads::within(KEEP));
+    for by_update in [false, true] {
+        for request in replicas.requests().await {
+            assert!(is_copy(&request).await);
+            let id = request.get().await.unwrap().unwrap().id.clone();
+            replicas.there.destroy(&id).await.unwrap();
+            let changed = if by_update {
+                request.update(|basket| basket.items = vec![1]).await
+            } else {
+                request.edit(theme("dark")).await
+            };
+            assert!(matches!(changed, Err(SessionError::Gone(Ended::Missing))), "{changed:?}");
+        }
+    }
+}
+
+async fn a_change_fails_in_an_outage_though_the_copy_has_it_already(world: World) {
+    let replicas = Replicas::new(&world, Reads::latest().serve_stale(KEEP));
+    let requests = replicas.requests().await;
+    replicas.faulty.fail_next(&[Fault::Cut; 1_000]);
+    for request in requests {
+        assert!(is_copy(&request).await);
+        let updated = request.update(|basket| basket.items = vec![1]).await;
+        for changed in [updated, request.edit(theme("dark")).await] {
+            let Err(SessionError::Store(error)) = changed else { panic!("{changed:?}") };
+            assert!(error.is_outage(), "{error}");
+        }
+        assert!(is_copy(&request).await, "it is served as before");
+    }
+}
+
+/// Where versions are no times, the copy is renewed after a write, which is one trip more.
+async fn an_edit_with_a_copy_takes_as_many_trips_as_one_without(world: World) {
+    let replicas = Replicas::new(&world, Reads::within(KEEP));
+    let without = sessions(&replicas.faulty.store());
+    for with_copy in replicas.requests().await {
+        assert!(is_copy(&with_copy).await);
+        assert_eq!(replicas.faulty.trips(), 0);
+        let id = with_copy.get().await.unwrap().unwrap().id.clone();
+        let trips = async |request: SessionHandle<Basket>| {
+            for _edit in 0..3 {
+                request.edit(Edit::new().increment("edits", 1)).await.unwrap();
+            }
+            assert!(matches!(request.commit().await.unwrap(), Outcome::Keep));
+            replicas.faulty.trips()
+        };
+        let without = trips(SessionHandle::new(&without, Some(id), Mode::Normal)).await;
+        assert_eq!(trips(with_copy).await, without);
+    }
+}
