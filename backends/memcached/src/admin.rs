@@ -122,16 +122,9 @@ impl Admin {
             if read == 0 {
                 return Err(error::unreachable_now(io::ErrorKind::UnexpectedEof.into()));
             }
-            if reply.starts_with(b"CLIENT_ERROR unauthenticated") {
-                return Err(unfit(
-                    "it wants a password, which cannot be given; start it without -Y",
-                ));
-            }
             let begins = reply.starts_with(b"STAT ") || reply.len() < 5;
             if !begins || reply.len() > REPLY_BYTES_MAX {
-                return Err(unfit(
-                    "it is not a Memcached server, or takes no connection more (-c)",
-                ));
+                return Err(refusal(&reply));
             }
             if reply.ends_with(END) {
                 let text = String::from_utf8_lossy(&reply).into_owned();
@@ -162,6 +155,26 @@ impl Stats {
             line.strip_prefix("STAT ")?.strip_prefix(name)?.strip_prefix(' ').map(str::trim)
         })
     }
+}
+
+/// What a server means that does not answer with its statistics.
+fn refusal(reply: &[u8]) -> Error {
+    let what = match reply {
+        [b'-' | b'+', ..] => "a Redis server, not Memcached (that is redis://HOST)",
+        [b'<', ..] => "an HTTP server, not Memcached",
+        // An alert of TLS.
+        [0x15, 3, ..] => "a server that expects TLS, which this backend does not speak",
+        _ if reply.starts_with(b"HTTP/") => "an HTTP server, not Memcached",
+        _ if reply.starts_with(b"CLIENT_ERROR unauthenticated") => {
+            return unfit("it wants a password, which cannot be given; start it without -Y");
+        }
+        _ if reply.starts_with(b"ERROR Too many open connections") => {
+            let detail = "it has as many connections as it takes; raise -c, or close some";
+            return Error::new(ErrorKind::Unavailable, detail);
+        }
+        _ => "not a Memcached server",
+    };
+    unfit(&format!("it is {what}; check the host and the port"))
 }
 
 /// The addresses a name has now.

@@ -49,6 +49,13 @@ pub(crate) fn garbled() -> Error {
     Error::new(ErrorKind::Other, detail)
 }
 
+/// The server was one of Memcached when the connection was made, so this passes.
+pub(crate) fn spoiled() -> Error {
+    let detail = "an answer came garbled, and the connection was given up; look at what is between \
+                  here and the server";
+    Error::new(ErrorKind::Unavailable, detail)
+}
+
 /// Others kept changing the key while this call looked at it.
 pub(crate) fn contended() -> Error {
     let detail = "others kept changing this key; nothing was changed; try again";

@@ -136,7 +136,7 @@ impl Asked {
             Lost::Refused(refusal) => return error::of(refusal),
             Lost::Broken(Broken::Closed(kind)) => error::unreachable_now(kind.into()),
             Lost::Broken(Broken::Silent) => error::no_answer(),
-            Lost::Broken(Broken::Garbled) => error::garbled(),
+            Lost::Broken(Broken::Garbled) => error::spoiled(),
         };
         if self.changes { broken.ambiguous() } else { broken }
     }

@@ -97,8 +97,9 @@
 //! | what | [kind](steadfast_backend::ErrorKind) | what to do |
 //! | --- | --- | --- |
 //! | a server is out, or closed the connection | `Unavailable` | start it; see that it is reached |
+//! | an answer that is garbled | `Unavailable` | look at what is in between |
 //! | silence | `Timeout` | look at its load; allow more time |
-//! | no more connections at the server | `Busy` | raise `-c` |
+//! | no more connections at the server | `Busy`; while it is reached `Unavailable` | raise `-c` |
 //! | thousands of calls wait for one connection | `Busy` | make fewer at once |
 //! | no memory, and evictions are off | `Full` | raise `-m`, or start it without `-M` |
 //! | a value over the limit of the smallest server | `TooLarge` | store less, or raise `-I` |

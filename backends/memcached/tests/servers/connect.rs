@@ -1,12 +1,13 @@
 //! Which servers are taken, and what is said of the others.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use steadfast_backend::{Backend, Error, ErrorKind, Start, Write};
-use steadfast_conformance::servers::MemcachedServer;
+use steadfast_conformance::servers::{MemcachedServer, RedisServer};
 use steadfast_memcached::{MemcachedBackend, MemcachedConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::common::{connect, get, key, put, until};
 
@@ -22,12 +23,41 @@ async fn refused(config: impl Into<MemcachedConfig>, kind: ErrorKind, word: &str
 async fn answering(answer: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(self::answer(listener, answer));
+    address
+}
+
+async fn answer(listener: TcpListener, answer: &'static str) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let mut request = [0; 256];
+        while stream.read(&mut request).await.is_ok_and(|len| len > 0) {
+            // Who asked may have gone.
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    }
+}
+
+/// A link to a server that spoils all answers but those to `stats`.
+async fn garbling(server: SocketAddr) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut request = [0; 256];
-            while stream.read(&mut request).await.is_ok_and(|len| len > 0) {
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            }
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut far = TcpStream::connect(server).await.unwrap();
+            tokio::spawn(async move {
+                let mut bytes = vec![0; 64 << 10];
+                while let Ok(len @ 1..) = near.read(&mut bytes).await {
+                    if !bytes.starts_with(b"stats") {
+                        return near.write_all(b"\0\0\r\n").await.unwrap_or_default();
+                    }
+                    far.write_all(&bytes[..len]).await.unwrap();
+                    let mut answer = Vec::new();
+                    while !answer.ends_with(b"END\r\n") {
+                        far.read_buf(&mut answer).await.unwrap();
+                    }
+                    near.write_all(&answer).await.unwrap_or_default();
+                }
+            });
         }
     });
     address
@@ -67,9 +97,61 @@ async fn a_server_that_wants_a_password_is_not_fit() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_memcached_is_not_fit() {
-    for answer in ["HTTP/1.1 400 Bad Request\r\n\r\n", "-ERR unknown command\r\n", "ERROR\r\n"] {
-        refused(answering(answer).await, ErrorKind::Config, "not a Memcached server").await;
+    for (answer, word) in [
+        ("HTTP/1.1 400 Bad Request\r\n\r\n", "an HTTP server"),
+        ("<html>400 Bad Request</html>", "an HTTP server"),
+        ("-ERR unknown command\r\n", "redis://HOST"),
+        ("\x15\x03\x03\0\x02\x02\x32", "TLS"),
+        ("SSH-2.0-OpenSSH_9.9\r\n", "not a Memcached server"),
+        ("ERROR\r\n", "not a Memcached server"),
+    ] {
+        refused(answering(answer).await, ErrorKind::Config, word).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_server_is_not_waited_for_as_one_of_memcached() {
+    for server in [RedisServer::start(), RedisServer::builder().password("word").start()] {
+        let server = server.unwrap();
+        let config = |start| MemcachedConfig::new(server.addr().to_string()).start(start);
+        let hour = Start::Within(Duration::from_secs(3_600));
+        refused(config(hour), ErrorKind::Config, "redis://HOST").await;
+        let backend = MemcachedBackend::connect(config(Start::Disconnected)).await.unwrap();
+        until(|| async { !backend.check().await.unwrap_err().is_outage() }).await;
+        let error = backend.check().await.unwrap_err();
+        assert!(error.to_string().contains("redis://HOST"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_has_all_its_connections_is_out() {
+    let full = answering("ERROR Too many open connections\r\n").await;
+    refused(full, ErrorKind::Unavailable, "-c").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_memcached_was_another_server_is_an_outage() {
+    let server = MemcachedServer::start().unwrap();
+    let backend = connect(&server).await;
+    server.kill().unwrap();
+    let other = TcpListener::bind(server.addr()).await.unwrap();
+    let other = tokio::spawn(answer(other, "HTTP/1.1 502 Bad Gateway\r\n\r\n"));
+    until(|| async { format!("{backend:?}").contains("an HTTP server") }).await;
+    let error = backend.check().await.unwrap_err();
+    assert!(error.is_outage(), "{error:?}");
+    other.abort();
+    let _ = other.await;
+    until(|| async { server.restart().is_ok() }).await;
+    until(|| async { backend.check().await.is_ok() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_garbled_is_an_outage() {
+    let server = MemcachedServer::start().unwrap();
+    let garbling = garbling(server.addr()).await;
+    let backend = MemcachedBackend::connect(garbling).await.unwrap();
+    let error = backend.get(&key("k")).await.unwrap_err();
+    assert!(error.is_outage(), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
