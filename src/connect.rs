@@ -135,7 +135,7 @@ fn scheme(url: &str) -> Option<String> {
 /// # Errors
 ///
 /// [`ErrorKind::Config`] for a URL that this build cannot open, an option it does not know, or a
-/// server that is not what the URL says (no Cluster, no such database);
+/// server that is not what the URL says (another kind of server, no Cluster, no such database);
 /// [`ErrorKind::Rejected`] for wrong credentials or a permission that is missing; an
 /// [outage](Error::is_outage) if nobody answers. The URL itself is not repeated, for it may hold a
 /// password.
@@ -181,9 +181,11 @@ pub async fn connect(url: &str) -> Result<Connected> {
 /// | `start=disconnected` | nothing is waited for. Every call is an outage, "never connected", until the server has answered once; from then on all works |
 ///
 /// A server that answers and cannot be used is no outage: a wrong password, a permission that is
-/// missing ([`ErrorKind::Rejected`]), no such database, no Cluster ([`ErrorKind::Config`]). With
-/// `wait` that is an error at once; disconnected, [`check`](Backend::check) and every other call
-/// give that error, and the server is looked at again every five seconds, should it be mended.
+/// missing ([`ErrorKind::Rejected`]), no such database, no Cluster, another kind of server, TLS
+/// where none is expected or none where it is ([`ErrorKind::Config`]). With `wait` that is an error
+/// at once; disconnected, [`check`](Backend::check) and every other call give that error, and the
+/// server is looked at again every five seconds, should it be mended. Once the right server has
+/// answered, another one in its place is an outage.
 ///
 /// What is asked of a server is then assumed. Redis counts as one that evicts, so that
 /// `Revocations::new` refuses it, unless the URL has `evicts=no`; a server that does evict is

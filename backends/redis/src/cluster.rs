@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::config::{Address, AddressMap, RedisConfig};
-use crate::dial;
+use crate::dial::{self, Acquaintance};
 use crate::error::{Fault, Then, nonsense, sound};
 use crate::lane::Progress;
 use crate::locate::Locate;
@@ -282,7 +282,10 @@ impl Shared {
     /// A seed may be a replica, or know itself by another name.
     async fn told_by_seed(&self, seed: &Address) -> Result<Told, Fault> {
         let (since, question) = (std::time::Instant::now(), question());
-        let mut connection = dial::bare(&self.config, seed, &self.config.login).await?;
+        let (_map, number) = self.map();
+        let known = Acquaintance::known(number > 0);
+        let dialled = dial::bare(&self.config, seed, &self.config.login, known);
+        let mut connection = dialled.await?;
         let asked =
             async { Ok(connection.send_packed_commands(&question, 0, question.len()).await?) };
         let told = answered_within(self.config.connect_timeout, asked)

@@ -17,7 +17,7 @@ use steadfast_backend::ErrorKind;
 use crate::config::{Address, Login, RedisConfig, Servers};
 use crate::error::{Fault, Then, a_cluster, nonsense, sound};
 use crate::frame::number;
-use crate::script;
+use crate::{script, stranger};
 
 /// Hears what a server pushes, in order with its answers.
 pub(crate) type Ear = Arc<dyn Fn(PushInfo) + Send + Sync>;
@@ -36,14 +36,31 @@ pub(crate) enum Role {
     Replica,
 }
 
+/// Whether a server is known to be one of Redis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acquaintance {
+    /// Nobody has spoken with it yet: if something else answers, the address is wrong.
+    New,
+    /// It was spoken with, or such a server told of it: if something else answers, that passes.
+    Known,
+}
+
+impl Acquaintance {
+    pub(crate) fn known(is_known: bool) -> Self {
+        if is_known { Self::Known } else { Self::New }
+    }
+}
+
 /// Connects to a server of the data, and asks all that must be known before it is used. Bounded
-/// by the connect timeout.
+/// by the connect timeout; half as long again is taken to look who a new one is that cannot be
+/// understood.
 pub(crate) async fn server(
     config: &RedisConfig,
     address: &Address,
     role: Role,
+    acquaintance: Acquaintance,
 ) -> Result<Dialled, Fault> {
-    within(config, address, async |progress| {
+    within(config, address, acquaintance, async |progress| {
         let mut connection = open(config, address, None).await?;
         progress.connected();
         let mut questions = ping();
@@ -79,8 +96,9 @@ pub(crate) async fn bare(
     config: &RedisConfig,
     address: &Address,
     login: &Login,
+    acquaintance: Acquaintance,
 ) -> Result<MultiplexedConnection, Fault> {
-    within(config, address, async |progress| {
+    within(config, address, acquaintance, async |progress| {
         let mut connection = open(config, address, None).await?;
         progress.connected();
         greet(&mut connection, login, 0, redis::pipe()).await?;
@@ -95,7 +113,8 @@ pub(crate) async fn listening(
     address: &Address,
     ear: Ear,
 ) -> Result<MultiplexedConnection, Fault> {
-    within(config, address, async |_progress| open(config, address, Some(ear)).await).await
+    let dialling = async |_progress: &Progress| open(config, address, Some(ear)).await;
+    within(config, address, Acquaintance::Known, dialling).await
 }
 
 /// Whether there is a connection.
@@ -111,40 +130,59 @@ impl Progress {
 async fn within<T>(
     config: &RedisConfig,
     address: &Address,
+    acquaintance: Acquaintance,
     dialling: impl AsyncFnOnce(&Progress) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
     let (time, progress) = (config.connect_timeout, Progress::default());
     let dialled = tokio::time::timeout(time, dialling(&progress)).await;
-    let fault = match dialled {
+    let (is_connected, is_encrypted) = (progress.0.into_inner(), is_encrypted(config, address));
+    let (fault, is_understood) = match dialled {
         Ok(Ok(dialled)) => return Ok(dialled),
-        Ok(Err(fault)) => fault,
-        Err(_elapsed) => {
-            let detail = if progress.0.into_inner() {
-                let tls = if is_encrypted(config) { "expects no TLS" } else { "expects TLS" };
-                format!(
-                    "the server takes connections, but gave no answer within {time:?}; check that \
-                     it is not stopped or overloaded, that it is Redis or Valkey, and whether it \
-                     {tls}"
-                )
-            } else {
-                format!(
-                    "no connection within {time:?}; check that the server is up and that nothing \
-                     in between drops packets"
-                )
-            };
-            Fault::new(ErrorKind::Unavailable, detail).untouched()
+        // What it says itself does nothing; a connection that breaks may have.
+        Ok(Err(fault)) => {
+            let is_understood = fault.untouched || fault.then != Then::Replace;
+            (fault, is_understood)
         }
+        Err(_elapsed) => (silent(config, is_connected, is_encrypted), false),
+    };
+    let fault = match acquaintance {
+        Acquaintance::Known if fault.kind == ErrorKind::Other => {
+            Fault { kind: ErrorKind::Unavailable, ..fault }
+        }
+        // A handshake of TLS that fails leaves no connection.
+        Acquaintance::New if !is_understood && (is_connected || is_encrypted) => {
+            stranger::wrong(config, address, is_encrypted).await.unwrap_or(fault)
+        }
+        _ => fault,
     };
     Err(fault.at(address))
 }
 
+/// No answer came in time.
+fn silent(config: &RedisConfig, is_connected: bool, is_encrypted: bool) -> Fault {
+    let time = config.connect_timeout;
+    let detail = if is_connected {
+        let tls = if is_encrypted { "expects no TLS" } else { "expects TLS" };
+        format!(
+            "the server takes connections, but gave no answer within {time:?}; check that it is \
+             not stopped or overloaded, that it is Redis or Valkey, and whether it {tls}"
+        )
+    } else {
+        format!(
+            "no connection within {time:?}; check that the server is up and that nothing in \
+             between drops packets"
+        )
+    };
+    Fault::new(ErrorKind::Unavailable, detail).untouched()
+}
+
 #[cfg(feature = "tls")]
-fn is_encrypted(config: &RedisConfig) -> bool {
-    config.tls.is_some()
+fn is_encrypted(config: &RedisConfig, address: &Address) -> bool {
+    config.tls.is_some() && matches!(address, Address::Tcp(..))
 }
 
 #[cfg(not(feature = "tls"))]
-fn is_encrypted(_config: &RedisConfig) -> bool {
+fn is_encrypted(_config: &RedisConfig, _address: &Address) -> bool {
     false
 }
 

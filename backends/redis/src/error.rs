@@ -92,10 +92,8 @@ impl From<RedisError> for Fault {
         }
         match error.kind() {
             RedisKind::AuthenticationFailed => rejected(WRONG_LOGIN),
-            RedisKind::Parse | RedisKind::UnexpectedReturnType => {
-                let detail = "the answer is not the Redis protocol; check the address";
-                Self::new(ErrorKind::Other, detail).then(Then::Replace)
-            }
+            RedisKind::Parse => garbled(),
+            RedisKind::UnexpectedReturnType => nonsense(),
             RedisKind::InvalidClientConfig | RedisKind::RESP3NotSupported => {
                 let detail = format!("the settings do not work: {}", error.category());
                 Self::new(ErrorKind::Config, detail).untouched()
@@ -111,6 +109,13 @@ const WRONG_LOGIN: &str = "the user name or the password is wrong";
 /// TLS library and names no key.
 fn unreachable_server(error: &RedisError) -> Fault {
     let detail = format!("the server cannot be reached ({error}); check that it is up");
+    Fault::new(ErrorKind::Unavailable, detail).then(Then::Replace)
+}
+
+/// The connection ended in the middle of an answer, or something in between spoiled it.
+fn garbled() -> Fault {
+    let detail = "the answer was cut off or is not of Redis's protocol; check that the server is \
+                  up, and what is in between";
     Fault::new(ErrorKind::Unavailable, detail).then(Then::Replace)
 }
 

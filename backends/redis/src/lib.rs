@@ -75,7 +75,10 @@
 //! enough. [`start`](RedisConfig::start) says what becomes of an outage at the start. A server that
 //! answers and is not what the settings say is an error that is no outage: a Cluster that is taken
 //! for a single server or the other way round, a Sentinel, a database that it does not have, wrong
-//! credentials or a password where none is wanted. Servers behind a network of their own may tell
+//! credentials or a password where none is wanted; and until one was the right one, a server of
+//! another kind, or with TLS where the settings say none, or the other way round. One whose answer
+//! cannot be read is asked again for that, without a login, on up to two connections more. Servers
+//! behind a network of their own may tell
 //! addresses that clients cannot reach: [`address_map`](RedisConfig::address_map).
 //!
 //! Replication is asynchronous: a failover loses what the new primary did not have yet, unless
@@ -107,6 +110,7 @@ mod scan;
 mod script;
 mod shard;
 mod slots;
+mod stranger;
 mod supervise;
 mod task;
 mod url;

@@ -1,7 +1,7 @@
 //! Where the server is that should be asked.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use redis::Value;
@@ -9,7 +9,7 @@ use redis::aio::MultiplexedConnection;
 use steadfast_backend::ErrorKind;
 
 use crate::config::{Address, Login, RedisConfig};
-use crate::dial;
+use crate::dial::{self, Acquaintance};
 use crate::error::{Fault, nonsense, sound};
 use crate::frame::number;
 use crate::race;
@@ -27,6 +27,8 @@ pub(crate) struct Sentinels {
     login: Login,
     /// The one that answered last.
     last: AtomicUsize,
+    /// There was one that answered.
+    was_told: AtomicBool,
     /// And the connection to it.
     kept: Mutex<Option<(usize, MultiplexedConnection)>>,
 }
@@ -38,6 +40,7 @@ impl Locate {
             primary: primary.to_owned(),
             login: login.clone(),
             last: AtomicUsize::new(0),
+            was_told: AtomicBool::new(false),
             kept: Mutex::new(None),
         })
     }
@@ -91,14 +94,17 @@ impl Sentinels {
         let asks: Vec<_> = turns.map(|at| self.ask(config, at)).collect();
         let (at, address) = race::first(asks, |_found| true).await?;
         self.last.store(at, Ordering::Relaxed);
+        self.was_told.store(true, Ordering::Relaxed);
         Ok(config.address_map.apply(address))
     }
 
     async fn ask(&self, config: &RedisConfig, at: usize) -> Result<(usize, Address), Fault> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut connection = match kept.filter(|(of, _connection)| *of == at) {
-            Some((_of, connection)) => connection,
-            None => dial::bare(config, &self.addresses[at], &self.login).await?,
+        let mut connection = if let Some((_of, kept)) = kept.filter(|(of, _kept)| *of == at) {
+            kept
+        } else {
+            let known = Acquaintance::known(self.was_told.load(Ordering::Relaxed));
+            dial::bare(config, &self.addresses[at], &self.login, known).await?
         };
         let mut question = redis::cmd("SENTINEL");
         question.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.primary);

@@ -12,8 +12,8 @@ use steadfast_backend::ErrorKind;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::config::Address;
-use crate::dial::{self, Dialled};
+use crate::config::{Address, Servers};
+use crate::dial::{self, Acquaintance, Dialled, Role};
 use crate::endpoint::{Shared, Status};
 use crate::error::Fault;
 use crate::lane::{Lane, Link, Traffic};
@@ -107,9 +107,19 @@ impl Shared {
 
     async fn dial(&self) -> Result<Link, Fault> {
         let address = self.locate.find(&self.config).await?;
-        let dialled = dial::server(&self.config, &address, self.role).await;
+        let acquaintance = Acquaintance::known(self.was_up() || self.is_told_of());
+        let dialled = dial::server(&self.config, &address, self.role, acquaintance).await;
         let dialled = dialled.map_err(|fault| self.locate.led_to(fault))?;
         Ok(self.link(dialled, address))
+    }
+
+    fn was_up(&self) -> bool {
+        self.links.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether its address comes from other servers, and not from the settings.
+    fn is_told_of(&self) -> bool {
+        self.role == Role::Replica || matches!(self.config.servers, Servers::Cluster(_))
     }
 
     fn link(&self, dialled: Dialled, address: Address) -> Link {
@@ -208,7 +218,8 @@ impl Shared {
         let Some(address) = self.locate.moved_from(&connected.address, &self.config).await else {
             return;
         };
-        if let Ok(dialled) = dial::server(&self.config, &address, self.role).await {
+        let dialled = dial::server(&self.config, &address, self.role, Acquaintance::Known);
+        if let Ok(dialled) = dialled.await {
             let link = self.link(dialled, address);
             self.drop_links(|other| other.address != link.address);
             if let Some(lane) = self.lanes.first() {

@@ -10,6 +10,7 @@ mod mistaken;
 mod replicas;
 mod scans;
 mod starting;
+mod strangers;
 #[cfg(feature = "tls")]
 mod tls;
 mod trips;

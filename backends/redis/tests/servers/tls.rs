@@ -34,15 +34,6 @@ async fn a_server_that_nobody_vouches_for_is_not_talked_to() {
 }
 
 #[tokio::test]
-async fn clear_text_to_a_port_for_tls_is_told_soon() {
-    let server = RedisServer::builder().tls().start().unwrap();
-    let mut config = RedisConfig::new(Servers::Single(Address::tcp("127.0.0.1", server.port())));
-    config.timeout = std::time::Duration::from_millis(200);
-    let error = RedisBackend::connect(config).await.unwrap_err();
-    assert!(error.is_outage(), "{error:?}");
-}
-
-#[tokio::test]
 async fn what_is_no_certificate_is_a_mistake_in_the_settings() {
     let mut config = RedisConfig::new(Servers::Single(Address::tcp("127.0.0.1", 1)));
     config.tls = Some(Tls { roots_pem: Some(b"no PEM".to_vec()), client_pem: None });

@@ -1,10 +1,12 @@
 //! Bad settings stop the start with one line that says what to do.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
 use std::time::Duration;
 
-use steadfast_conformance::servers::RedisServer;
+use steadfast_conformance::servers::{MemcachedServer, RedisServer};
 
 use crate::client::while_told;
 use crate::server::{Home, SECRET};
@@ -172,6 +174,41 @@ fn a_store_that_answers_and_is_wrong_stops_the_start() {
     ] {
         let line = refusal(&Home::new(&url).env("JWT_SECRET", SECRET));
         assert!(line.starts_with("STATE_URL: ") && !line.contains("canary"), "{url}: {line}");
+    }
+}
+
+/// Answers each line as an HTTP server does.
+fn http() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            if stream.read(&mut [0; 4096]).is_ok_and(|len| len > 0) {
+                let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn a_server_of_another_kind_stops_the_start() {
+    let (redis, memcached) = (RedisServer::start().unwrap(), MemcachedServer::start().unwrap());
+    let (redis, memcached, http) = (redis.addr(), memcached.addr(), http());
+    for (url, words) in [
+        (format!("redis://:canary@{http}"), "an HTTP server"),
+        (format!("redis-cluster://{http}"), "an HTTP server"),
+        (format!("redis-sentinel://{http}/main"), "an HTTP server"),
+        (format!("redis://:canary@{http}?wait=60m"), "an HTTP server"),
+        (format!("redis://{memcached}"), "memcached://HOST"),
+        (format!("rediss://{redis}"), "no TLS"),
+        (format!("memcached://{http}"), "an HTTP server"),
+        (format!("memcached://{redis}"), "redis://HOST"),
+        (format!("memcached://{redis}?wait=60m"), "redis://HOST"),
+    ] {
+        let line = refusal(&Home::new(&url).env("JWT_SECRET", SECRET));
+        assert!(line.starts_with("STATE_URL: ") && line.contains(words), "{url}: {line}");
+        assert!(!line.contains("canary"), "{line}");
     }
 }
 
