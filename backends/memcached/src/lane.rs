@@ -280,13 +280,12 @@ mod tests {
 
     use super::*;
 
-    const SILENCE_MAX: Duration = Duration::from_millis(100);
     const FAR: Duration = Duration::from_secs(60);
 
     /// A lane to a server that is played by the test.
-    async fn lane() -> (Lane, TcpListener) {
+    async fn lane(silence_max: Duration) -> (Lane, TcpListener) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        (Lane::start(listener.local_addr().unwrap(), SILENCE_MAX), listener)
+        (Lane::start(listener.local_addr().unwrap(), silence_max), listener)
     }
 
     fn set(key: &str, len: usize) -> MetaCommand {
@@ -295,7 +294,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_given_up_before_it_was_sent_is_never_sent() {
-        let (lane, listener) = lane().await;
+        const SILENCE_MAX: Duration = Duration::from_secs(1);
+        let (lane, listener) = lane(SILENCE_MAX).await;
         // More than the kernel takes from somebody whom nobody reads.
         let first = lane.ask(&set("first", 32 << 20)).unwrap();
         let (mut server, _) = listener.accept().await.unwrap();
@@ -315,7 +315,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_silent_connection_is_given_up_and_the_next_call_gets_another() {
-        let (lane, listener) = lane().await;
+        let (lane, listener) = lane(Duration::from_millis(100)).await;
         for _ in 0..2 {
             let asked = [lane.ask(&set("k", 1)).unwrap(), lane.ask(&set("k", 1)).unwrap()];
             let (_silent, _) = listener.accept().await.unwrap();
@@ -329,7 +329,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_refused_request_takes_no_other_with_it() {
-        let (lane, listener) = lane().await;
+        let (lane, listener) = lane(FAR).await;
         let asked = [lane.ask(&set("k", 1)).unwrap(), lane.ask(&set("k", 1)).unwrap()];
         let (mut server, _) = listener.accept().await.unwrap();
         let answers = b"SERVER_ERROR out of memory storing object\r\nHD\r\n";
@@ -342,7 +342,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_nobody_waits_for_goes_to_nobody_else() {
-        let (lane, listener) = lane().await;
+        let (lane, listener) = lane(FAR).await;
         let [one, two] =
             ["1", "2"].map(|key| lane.ask(&MetaCommand::new(MetaOp::Get, key)).unwrap());
         let (mut server, _) = listener.accept().await.unwrap();
@@ -356,7 +356,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_to_no_question_ends_the_connection() {
-        let (lane, listener) = lane().await;
+        let (lane, listener) = lane(FAR).await;
         let asked = lane.ask(&MetaCommand::new(MetaOp::Get, "k")).unwrap();
         let (mut server, _) = listener.accept().await.unwrap();
         server.write_all(b"EN\r\nEN\r\n").await.unwrap();
