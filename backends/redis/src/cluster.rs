@@ -401,7 +401,9 @@ async fn keep_reading(shared: Arc<Shared>) {
         if let Some(fault) = &trouble {
             tracing::debug!(cause = fault.detail, "cannot read the map of the Cluster");
         }
-        let is_wrong = trouble.as_ref().is_some_and(|fault| !fault.is_outage());
+        // Once there was a map, a server that says something wrong is a part of an outage.
+        let is_new = shared.map().1 == 0;
+        let is_wrong = is_new && trouble.as_ref().is_some_and(|fault| !fault.is_outage());
         shared.trouble.send_replace(trouble);
         if is_wrong {
             tokio::time::sleep(REJECTED).await;

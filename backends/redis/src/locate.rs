@@ -92,10 +92,20 @@ impl Sentinels {
         let (count, first) = (self.addresses.len(), self.last.load(Ordering::Relaxed));
         let turns = (0..count).map(|turn| (first + turn) % count);
         let asks: Vec<_> = turns.map(|at| self.ask(config, at)).collect();
-        let (at, address) = race::first(asks, |_found| true).await?;
+        let found = race::first(asks, |_found| true).await;
+        let (at, address) = found.map_err(|fault| self.in_service(fault))?;
         self.last.store(at, Ordering::Relaxed);
         self.was_told.store(true, Ordering::Relaxed);
         Ok(config.address_map.apply(address))
+    }
+
+    /// Once they have led somewhere, one that says something wrong while the others are silent has
+    /// lost its configuration, say: that is a part of the outage.
+    fn in_service(&self, fault: Fault) -> Fault {
+        if self.was_told.load(Ordering::Relaxed) && !fault.is_outage() {
+            return Fault { kind: ErrorKind::Unavailable, ..fault };
+        }
+        fault
     }
 
     async fn ask(&self, config: &RedisConfig, at: usize) -> Result<(usize, Address), Fault> {

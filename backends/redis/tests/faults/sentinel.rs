@@ -65,6 +65,31 @@ async fn a_primary_that_hangs_is_replaced() {
     assert!(report.met(ErrorKind::Timeout), "{report:?}");
 }
 
+/// What serves stale reads, queues writes and counts failures must know that it is one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_is_one_though_a_sentinel_forgot_the_primary() {
+    use steadfast_backend::{Group, Key, Namespace};
+    let group = RedisSentinel::start().unwrap();
+    let backend = connect(&group, Acknowledged::ByPrimary).await;
+    let [forgetful, away @ ..] = group.sentinels() else { panic!("there are three") };
+    forgetful.command(&["SENTINEL", "REMOVE", "mymaster"]).unwrap();
+    for server in away.iter().chain(group.servers()) {
+        server.kill().unwrap();
+    }
+    let namespace = Namespace::new("sentinel").unwrap();
+    let key = Key::new(&namespace, &Group::new("g").unwrap(), "k").unwrap();
+    let until = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let error = backend.get(&key).await.unwrap_err();
+        assert!(error.is_outage(), "{error:?}");
+        if error.to_string().contains("know no primary") {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < until, "{error:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_no_replica_confirms_says_that_it_may_be_lost() {
     use steadfast_backend::{Group, Key, Namespace, Write};
