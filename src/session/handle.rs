@@ -178,34 +178,53 @@ impl<T: State> SessionHandle<T> {
     ///
     /// # Errors
     ///
-    /// As [`Sessions::destroy`]; the session then may still be live.
+    /// As [`Sessions::destroy`]; the session then may still be live. Of several ids, one that the
+    /// session no longer has is an error only if none of the others leads to a live session.
     pub async fn destroy(&self) -> Result<(), SessionError> {
         let mut held = self.hold_to_change().await?;
-        if matches!(&held.phase, Phase::Unread(ids) if ids.len() > 1) {
+        let given = &self.0.given;
+        if given.len() > 1 {
             self.read(&mut held.phase).await?;
         }
+        match self.end(&held).await {
+            // The store may have another of them live than the copy of this one said.
+            Err(SessionError::Gone(_)) if given.len() > 1 && held.phase.copy().is_some() => {
+                let look = self.look_for(given, Reads::default());
+                held.phase = self.0.sessions.store.one_call(look).await?;
+                self.end(&held).await?;
+            }
+            ended => ended?,
+        }
+        held.changes = Changes::default();
+        (held.phase, held.destroyed) = (Phase::Destroyed, true);
+        Ok(())
+    }
+
+    /// Ends what is held, and what the client has other ids of.
+    async fn end(&self, held: &Held<T>) -> Result<(), SessionError> {
         let sessions = &self.0.sessions;
         let ids = match &held.phase {
             Phase::Unread(ids) => ids.get(..1).unwrap_or_default(),
             Phase::Live(session, _) => std::slice::from_ref(&session.id),
             Phase::New(_) => held.changes.ends.as_slice(),
+            Phase::Absent(Some(Ended::RotatedOut)) => {
+                return Err(SessionError::Gone(Ended::RotatedOut));
+            }
             Phase::Absent(Some(Ended::Missing | Ended::Revoked)) => {
                 for id in &self.0.given {
                     sessions.store.one_call(sessions.stay_ended(id)).await?;
                 }
-                &[]
+                return Ok(());
             }
-            Phase::Absent(_) | Phase::Destroyed => &[],
+            Phase::Absent(None) | Phase::Destroyed => return Ok(()),
         };
         for id in ids {
             sessions.destroy(id).await?;
         }
-        if let (false, Some(first)) = (matches!(held.phase, Phase::Absent(_)), ids.first()) {
-            self.end_others(first).await?;
+        match ids.first() {
+            Some(first) => self.end_others(first).await,
+            None => Ok(()),
         }
-        held.changes = Changes::default();
-        (held.phase, held.destroyed) = (Phase::Destroyed, true);
-        Ok(())
     }
 
     /// Ends what the client has other ids of, if it came with several.
@@ -242,15 +261,16 @@ impl<T: State> SessionHandle<T> {
 
     async fn read(&self, phase: &mut Phase<T>) -> crate::Result<()> {
         let Phase::Unread(ids) = phase else { return Ok(()) };
-        *phase = self.0.sessions.store.one_call(self.look_for(ids)).await?;
+        let look = self.look_for(ids, self.0.sessions.reads);
+        *phase = self.0.sessions.store.one_call(look).await?;
         Ok(())
     }
 
     /// The first live one.
-    async fn look_for(&self, ids: &[SessionId]) -> crate::Result<Phase<T>> {
+    async fn look_for(&self, ids: &[SessionId], reads: Reads) -> crate::Result<Phase<T>> {
         let mut ended = None;
         for id in ids {
-            match self.look(id, self.0.sessions.reads).await? {
+            match self.look(id, reads).await? {
                 // The client may have the id that came after this one.
                 Phase::Absent(Some(Ended::RotatedOut)) => ended = Some(Ended::RotatedOut),
                 Phase::Absent(reason) => ended = ended.or(reason),
@@ -461,11 +481,8 @@ impl<T: State + Clone> SessionHandle<T> {
 
     /// Asks the store if what was read is a copy: others may have changed the session since.
     async fn replace_copy(&self, held: &mut Held<T>) -> crate::Result<()> {
-        let id = match &held.phase {
-            Phase::Live(session, _) if session.freshness != Freshness::Fresh => session.id.clone(),
-            _ => return Ok(()),
-        };
-        held.phase = self.look(&id, Reads::default()).await?;
+        let Some(copy) = held.phase.copy() else { return Ok(()) };
+        held.phase = self.look(&copy.id, Reads::default()).await?;
         if let Phase::Live(session, _) = &mut held.phase {
             let mut attributes = session.attributes.clone();
             // Else the commit finds out.
@@ -513,6 +530,11 @@ impl<T> Phase<T> {
             Self::New(session) | Self::Live(session, _) => Some(session),
             Self::Unread(_) | Self::Absent(_) | Self::Destroyed => None,
         }
+    }
+
+    /// The session, if the store was not asked for it.
+    fn copy(&self) -> Option<&Arc<Session<T>>> {
+        self.session().filter(|session| session.freshness != Freshness::Fresh)
     }
 
     fn session_mut(&mut self) -> Result<&mut Arc<Session<T>>, SessionError> {

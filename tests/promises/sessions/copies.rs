@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use steadfast::session::{Attribute, Edit, Ended, Mode, Outcome, SessionError, SessionHandle};
+use steadfast::session::{
+    Attribute, Edit, Ended, Mode, Outcome, Rotation, SessionError, SessionHandle,
+};
 use steadfast::store::{Freshness, NearConfig, Reads};
 use steadfast::{Sessions, Store};
 
@@ -17,7 +19,8 @@ on_every_backend!(
     a_change_that_the_copy_has_already_is_made_on_what_the_store_has,
     an_expectation_is_about_what_the_store_has,
     a_change_of_a_session_that_was_ended_elsewhere_is_gone,
-    a_change_fails_in_an_outage_though_the_copy_has_it_already;
+    a_change_fails_in_an_outage_though_the_copy_has_it_already,
+    of_several_ids_a_log_out_ends_the_one_that_is_live_now;
     an_edit_with_a_copy_takes_as_many_trips_as_one_without,
 );
 
@@ -146,6 +149,25 @@ async fn a_change_fails_in_an_outage_though_the_copy_has_it_already(world: World
             assert!(error.is_outage(), "{error}");
         }
         assert!(is_copy(&request).await, "it is served as before");
+    }
+}
+
+/// The first id's copy is of a session that has another id by now.
+async fn of_several_ids_a_log_out_ends_the_one_that_is_live_now(world: World) {
+    let replicas = Replicas::new(&world, Reads::within(KEEP));
+    for looks_first in [false, true] {
+        for old in unsigned_and_signed(&replicas.there).await {
+            assert!(replicas.here.load(&old).await.unwrap().is_some());
+            let new = replicas.there.rotate(&old, Rotation::PrivilegeChange).await.unwrap().id;
+            let ids = vec![old.clone(), new.clone()];
+            let request = SessionHandle::of_several(&replicas.here, ids, Mode::Normal);
+            if looks_first {
+                assert_eq!(request.get().await.unwrap().unwrap().id, old);
+            }
+            request.destroy().await.unwrap();
+            assert!(matches!(request.commit().await.unwrap(), Outcome::Remove));
+            assert!(replicas.there.load(&new).await.unwrap().is_none());
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use steadfast::session::{
-    Edit, Ended, Found, Mode, Outcome, Rotation, SessionError, SessionHandle,
+    Edit, Ended, Found, Mode, Outcome, Rotation, SessionError, SessionHandle, SessionId,
 };
 
 use crate::fault::{Fault, Faulty};
@@ -28,6 +28,7 @@ on_every_backend!(
     a_rotation_whose_reply_was_lost_is_recognised,
     a_dead_session_is_not_rotated,
     a_log_out_with_an_id_that_was_rotated_out_does_not_claim_to_have_ended_it,
+    a_log_out_by_a_request_that_found_no_session_does_not_claim_to_have_ended_it,
     renewals_at_once_with_changes_wait_for_nobody,
 );
 
@@ -41,6 +42,7 @@ on_servers!(
     a_rotation_that_the_store_refused_left_the_old_session,
     a_rotation_whose_reply_was_lost_is_recognised,
     a_log_out_with_an_id_that_was_rotated_out_does_not_claim_to_have_ended_it,
+    a_log_out_by_a_request_that_found_no_session_does_not_claim_to_have_ended_it,
 );
 
 const GRACE: Duration = Duration::from_secs(10);
@@ -233,6 +235,43 @@ async fn a_log_out_with_an_id_that_was_rotated_out_does_not_claim_to_have_ended_
         assert!(matches!(refused, Err(SessionError::Gone(Ended::RotatedOut))), "{refused:?}");
         assert!(sessions.load(&new).await.unwrap().is_some());
         sessions.destroy(&new).await.unwrap();
+    }
+}
+
+/// As the one before, where the request has looked for its session first.
+async fn a_log_out_by_a_request_that_found_no_session_does_not_claim_to_have_ended_it(
+    world: World,
+) {
+    let sessions = world.sessions();
+    let request = |ids: &[&SessionId]| {
+        let ids = ids.iter().copied().cloned().collect();
+        SessionHandle::of_several(&sessions, ids, Mode::Normal)
+    };
+    let [unsigned, signed] = unsigned_and_signed(&sessions).await;
+    let dead = sessions.create(Basket::default()).await.unwrap().id;
+    sessions.destroy(&dead).await.unwrap();
+    for old in [unsigned, signed] {
+        let new = sessions.rotate(&old, Rotation::PrivilegeChange).await.unwrap().id;
+        for ids in [&[&old][..], &[&old, &dead], &[&dead, &old]] {
+            for looks_first in [false, true] {
+                let request = request(ids);
+                if looks_first {
+                    assert!(request.get().await.unwrap().is_none());
+                }
+                let refused = request.destroy().await;
+                let is_refused = matches!(refused, Err(SessionError::Gone(Ended::RotatedOut)));
+                assert!(is_refused, "{refused:?}");
+                assert!(sessions.load(&new).await.unwrap().is_some());
+                // The browser may have the new id already.
+                assert!(matches!(request.commit().await.unwrap(), Outcome::Keep));
+            }
+        }
+        // Which leads to the session.
+        let request = request(&[&old, &new]);
+        assert!(request.get().await.unwrap().is_some());
+        request.destroy().await.unwrap();
+        assert!(matches!(request.commit().await.unwrap(), Outcome::Remove));
+        assert!(sessions.load(&new).await.unwrap().is_none());
     }
 }
 
