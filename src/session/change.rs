@@ -6,7 +6,7 @@ use crate::store::{Fate, Freshness, Opened};
 
 use super::lookup::{Basis, Current, Verdict};
 use super::record::Live;
-use super::{Attributes, Changed, Edit, Ended, SessionError, SessionId, Sessions};
+use super::{Attributes, Changed, Edit, Ended, Session, SessionError, SessionId, Sessions};
 
 /// How often a change starts anew because the session got another id meanwhile.
 const MOVES_MAX: usize = 4;
@@ -40,7 +40,8 @@ impl<T: State> Sessions<T> {
         id: &SessionId,
         mut change: impl FnMut(&mut T, &mut Attributes) -> R,
     ) -> std::result::Result<Changed<R>, SessionError> {
-        self.revise(id, None, |state, attributes| Ok(change(state, attributes))).await
+        let revise = self.revise(id, None, |state, attributes| Ok(change(state, attributes)));
+        revise.await.map(|(output, session)| Changed { output, version: session.version })
     }
 
     /// Changes attributes; see [`Edit`] for what becomes of changes at the same time. Two trips;
@@ -55,16 +56,17 @@ impl<T: State> Sessions<T> {
         if edit.is_empty() {
             return Ok(());
         }
-        self.revise(id, None, |_state, attributes| edit.apply(attributes)).await.map(|_changed| ())
+        self.revise(id, None, |_state, attributes| edit.apply(attributes)).await.map(|_revised| ())
     }
 
     /// Runs a change on the session behind an id, or on what the store was just asked for of it.
+    /// Gives its output and the session with what it left.
     pub(super) async fn revise<R>(
         &self,
         id: &SessionId,
         loaded: Option<Current>,
         change: impl FnMut(&mut T, &mut Attributes) -> std::result::Result<R, SessionError>,
-    ) -> std::result::Result<Changed<R>, SessionError> {
+    ) -> std::result::Result<(R, Session<T>), SessionError> {
         let mark = crate::random::number()?;
         self.store.one_call(self.follow_and_revise(id, loaded, mark, change)).await
     }
@@ -75,7 +77,7 @@ impl<T: State> Sessions<T> {
         id: &SessionId,
         mark: u64,
         change: impl FnMut(&mut T, &mut Attributes) -> std::result::Result<R, SessionError>,
-    ) -> std::result::Result<Changed<R>, SessionError> {
+    ) -> std::result::Result<(R, Session<T>), SessionError> {
         self.store.one_call(self.follow_and_revise(id, None, mark, change)).await
     }
 
@@ -85,7 +87,7 @@ impl<T: State> Sessions<T> {
         mut loaded: Option<Current>,
         mark: u64,
         mut change: impl FnMut(&mut T, &mut Attributes) -> std::result::Result<R, SessionError>,
-    ) -> std::result::Result<Changed<R>, SessionError> {
+    ) -> std::result::Result<(R, Session<T>), SessionError> {
         // Others may have changed or ended since what is a copy. And without a guard, nothing would
         // tell that what was read before is over by now.
         loaded = loaded.filter(|current| {
@@ -97,10 +99,14 @@ impl<T: State> Sessions<T> {
                 Some(current) => current,
                 None => self.current(id).await?.map_err(SessionError::Gone)?,
             };
+            let id = current.id.clone();
             match self.revise_here(current.into(), mark, &mut change).await {
                 Err(Stop::Moved) => {}
                 Err(Stop::Error(error)) => return Err(error),
-                Ok(changed) => return Ok(changed),
+                Ok(Revised { output, state, opened, touched }) => {
+                    let session = self.session(id, opened, Freshness::Fresh, state, touched);
+                    return Ok((output, session));
+                }
             }
         }
         Err(SessionError::Gone(Ended::RotatedOut))
@@ -111,9 +117,8 @@ impl<T: State> Sessions<T> {
         basis: Basis,
         mark: u64,
         change: &mut impl FnMut(&mut T, &mut Attributes) -> std::result::Result<R, SessionError>,
-    ) -> std::result::Result<Changed<R>, Stop> {
+    ) -> std::result::Result<Revised<T, R>, Stop> {
         let Basis { key, entry, opened, guard } = basis;
-        let before = entry.version;
         let generation = opened.head.owner.as_ref().map(|owner| owner.generation);
         let plan = |entry: Option<&Entry>| match self.judge(&key, entry, generation)? {
             Verdict::Live(opened) => self.plan(&key, opened, mark, change),
@@ -127,31 +132,50 @@ impl<T: State> Sessions<T> {
             Ok(fate_of(mark, &seen, &self.judge(&key, now, generation)?))
         };
         let updated = self.store.optimistic(&key, guard.as_ref(), Some(entry), plan, fate).await?;
-        let version = updated.version.unwrap_or(before);
-        if version == before {
-            self.touch_if_due(&key, &opened).await;
-        }
-        Ok(Changed { output: updated.output, version })
+        let mut revised = updated.output;
+        let before = revised.opened.version;
+        revised.opened.version = updated.version.unwrap_or(before);
+        revised.touched =
+            revised.opened.version != before || self.touch_if_due(&key, &revised.opened).await;
+        Ok(revised)
     }
 
-    /// The write that a change comes to, if any.
+    /// The write that a change comes to, if any, and what the session is with it.
     pub(super) fn plan<R>(
         &self,
         key: &Key,
         opened: Opened<Live>,
         mark: u64,
         change: &mut impl FnMut(&mut T, &mut Attributes) -> std::result::Result<R, SessionError>,
-    ) -> std::result::Result<(Option<Write>, R), Stop> {
+    ) -> std::result::Result<(Option<Write>, Revised<T, R>), Stop> {
         let mut state = opened.value::<T>()?;
         let mut attributes = opened.head.attributes.clone();
         let output = change(&mut state, &mut attributes).map_err(Stop::Error)?;
         if attributes == opened.head.attributes && self.store.holds(&opened, &state)? {
-            return Ok((None, output));
+            return Ok((None, Revised { output, state, opened, touched: false }));
         }
         let named_us = opened.named_us();
         let marks = opened.head.marks.with(mark);
-        let live = Live { attributes, named_us, marks, ..opened.head };
-        Ok((Some(self.put(key, live, &state, opened.carried)?), output))
+        let (head, rest) = opened.take();
+        let live = Live { attributes, named_us, marks, ..head };
+        let put = self.put(key, live.clone(), &state, rest.carried)?;
+        Ok((Some(put), Revised { output, state, opened: rest.with(live), touched: false }))
+    }
+}
+
+/// What the run of a change that counted came to.
+pub(super) struct Revised<T, R> {
+    pub(super) output: R,
+    state: T,
+    /// With what it left, and the version of that.
+    opened: Opened<Live>,
+    /// The idle deadline was moved.
+    touched: bool,
+}
+
+impl<T, R> Revised<T, R> {
+    pub(super) fn changed(self) -> Changed<R> {
+        Changed { output: self.output, version: self.opened.version }
     }
 }
 

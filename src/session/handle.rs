@@ -291,7 +291,8 @@ impl<T: State> SessionHandle<T> {
         let touched = *mode != Mode::NoTouch
             && !current.freshness.is_stale()
             && sessions.touch_if_due(&current.key, &current.opened).await;
-        let session = sessions.session(current.clone(), state, touched);
+        let Current { id, opened, freshness, .. } = current.clone();
+        let session = sessions.session(id, opened, freshness, state, touched);
         Ok(Phase::Live(Arc::new(session), Some(Box::new(current))))
     }
 }
@@ -445,24 +446,11 @@ impl<T: State + Clone> SessionHandle<T> {
             return Ok(change(&mut Arc::make_mut(phase.session_mut()?).state));
         };
         let (id, current) = (session.id.clone(), current.take().map(|current| *current));
-        let mut latest = None;
-        let revise = self.0.sessions.revise(&id, current, |state, attributes| {
-            let output = change(state);
-            latest = Some((state.clone(), attributes.clone()));
-            Ok(output)
-        });
-        let changed = revise.await?;
-        let session = Arc::make_mut(session);
-        (session.version, *confirmed) = (changed.version, true);
-        session.freshness = Freshness::Fresh;
-        if let Some((state, mut attributes)) = latest {
-            session.state = state;
-            // Else the commit finds out.
-            if changes.edit.apply(&mut attributes).is_ok() {
-                session.attributes = attributes;
-            }
-        }
-        Ok(changed.output)
+        let revise = self.0.sessions.revise(&id, current, |state, _| Ok(change(state)));
+        let (output, mut revised) = revise.await?;
+        changes.show_edit(&mut revised);
+        (*session, *confirmed) = (Arc::new(revised), true);
+        Ok(output)
     }
 
     /// Gives the session a new id, at the commit, because its holder may do more from now on; the
@@ -484,11 +472,7 @@ impl<T: State + Clone> SessionHandle<T> {
         let Some(copy) = held.phase.copy() else { return Ok(()) };
         held.phase = self.look(&copy.id, Reads::default()).await?;
         if let Phase::Live(session, _) = &mut held.phase {
-            let mut attributes = session.attributes.clone();
-            // Else the commit finds out.
-            if held.changes.edit.apply(&mut attributes).is_ok() {
-                Arc::make_mut(session).attributes = attributes;
-            }
+            held.changes.show_edit(Arc::make_mut(session));
         }
         Ok(())
     }
@@ -521,6 +505,17 @@ impl<T> Held<T> {
         };
         self.changes = Changes { ends, ..Changes::default() };
         self.phase = Phase::Absent(None);
+    }
+}
+
+impl<T> Changes<T> {
+    /// Shows the edit that waits in what the session is now, if it goes with that: else the commit
+    /// finds out.
+    fn show_edit(&self, session: &mut Session<T>) {
+        let mut attributes = session.attributes.clone();
+        if self.edit.apply(&mut attributes).is_ok() {
+            session.attributes = attributes;
+        }
     }
 }
 

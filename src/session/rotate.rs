@@ -9,7 +9,7 @@ use crate::store;
 use super::lifetime::Span;
 use super::record::{Live, Successor};
 use super::sign_in::ATTEMPTS_MAX;
-use super::{Attributes, Edit, Found, Happening, Session, SessionError, SessionId, Sessions};
+use super::{Attributes, Edit, Happening, Session, SessionError, SessionId, Sessions};
 
 /// Why a session gets a new id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,19 +94,9 @@ impl<T: State> Sessions<T> {
         id: &SessionId,
         edit: &Edit,
     ) -> std::result::Result<Session<T>, SessionError> {
-        let mut session = match self.find(id).await? {
-            Found::Live(session) => session,
-            Found::Ended(ended) => return Err(SessionError::Gone(ended)),
-        };
-        // One that changes nothing confirms the new id.
-        if !edit.is_empty() || self.store.info().capabilities.shows_unconfirmed() {
-            let apply = |_state: &mut T, attributes: &mut Attributes| {
-                edit.apply(attributes).map(|()| attributes.clone())
-            };
-            let changed = self.revise(id, None, apply).await?;
-            (session.attributes, session.version) = (changed.output, changed.version);
-        }
-        Ok(session)
+        // A change that leaves nothing to do confirms the new id.
+        let apply = |_state: &mut T, attributes: &mut Attributes| edit.apply(attributes);
+        self.revise(id, None, apply).await.map(|((), session)| session)
     }
 
     /// Whether a session is confirmed to be as it was read.

@@ -135,7 +135,8 @@ impl<T: State> Sessions<T> {
                 let state = current.opened.value()?;
                 let renewed = !current.freshness.is_stale()
                     && self.touch_if_due(&current.key, &current.opened).await;
-                Ok(Found::Live(self.session(current, state, renewed)))
+                let Current { id, opened, freshness, .. } = current;
+                Ok(Found::Live(self.session(id, opened, freshness, state, renewed)))
             })
             .await
     }
@@ -151,7 +152,8 @@ impl<T: State> Sessions<T> {
             .one_call(async {
                 let Ok(current) = self.current_as(id, self.reads).await? else { return Ok(None) };
                 let state = current.opened.value()?;
-                Ok(Some(self.session(current, state, false)))
+                let Current { id, opened, freshness, .. } = current;
+                Ok(Some(self.session(id, opened, freshness, state, false)))
             })
             .await
     }
@@ -172,8 +174,14 @@ impl<T: State> Sessions<T> {
         self.store.write(&touch).await.is_ok_and(|written| written.is_applied())
     }
 
-    pub(super) fn session(&self, current: Current, state: T, touched: bool) -> Session<T> {
-        let Current { id, opened, freshness, .. } = current;
+    pub(super) fn session(
+        &self,
+        id: SessionId,
+        opened: Opened<Live>,
+        freshness: Freshness,
+        state: T,
+        touched: bool,
+    ) -> Session<T> {
         let named_for = opened.now_us.saturating_sub(opened.named_us());
         Session {
             idle_left: self.idle_left(&opened, touched),

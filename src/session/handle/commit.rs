@@ -5,7 +5,6 @@ use std::mem;
 use std::sync::Arc;
 
 use crate::State;
-use crate::backend::Version;
 
 use crate::session::{
     Attributes, Edit, Ended, Mode, Rotation, Session, SessionError, SessionHandle, SessionId,
@@ -78,7 +77,7 @@ impl<T: State + Clone> SessionHandle<T> {
         self.outcome(&held.phase, held.confirmed || !shows_unconfirmed)
     }
 
-    /// Gives the session if it has a new id now.
+    /// Gives the session if it was stored.
     async fn make(
         &self,
         held: &mut Held<T>,
@@ -109,12 +108,7 @@ impl<T: State + Clone> SessionHandle<T> {
                 if rotate || due {
                     return self.rename(&session.id, rotate, &edit).await;
                 }
-                let saved = self.save(&session.id, current.take(), &edit).await?;
-                if let Some(version) = saved {
-                    Arc::make_mut(session).version = version;
-                    held.confirmed = true;
-                }
-                Ok(None)
+                self.save(&session.id, current.take(), &edit).await
             }
             (Phase::Unread(_) | Phase::Absent(_) | Phase::Destroyed, _) => Ok(None),
         }
@@ -174,19 +168,19 @@ impl<T: State + Clone> SessionHandle<T> {
         }
     }
 
-    /// Gives the version that the session has now, unless there is nothing to save.
+    /// Gives the session as it is then, unless there is nothing to save.
     async fn save(
         &self,
         id: &SessionId,
         current: Option<Box<Current>>,
         edit: &Edit,
-    ) -> Result<Option<Version>, SessionError> {
+    ) -> Result<Option<Session<T>>, SessionError> {
         if edit.is_empty() {
             return Ok(None);
         }
         let current = current.map(|current| *current);
         let apply = |_state: &mut T, attributes: &mut Attributes| edit.apply(attributes);
-        self.0.sessions.revise(id, current, apply).await.map(|changed| Some(changed.version))
+        self.0.sessions.revise(id, current, apply).await.map(|((), session)| Some(session))
     }
 
     /// The client does not have this id yet.

@@ -87,7 +87,7 @@ impl<T: State> Sessions<T> {
             match self.revise_here(current, mark, change).await {
                 Err(Stop::Moved) => {}
                 Err(Stop::Error(error)) => return Err(error),
-                Ok(changed) => return Ok(changed),
+                Ok(revised) => return Ok(revised.changed()),
             }
         }
         Err(SessionError::Gone(Ended::RotatedOut))

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use crate::State;
 use crate::backend::{Durability, Error, ErrorKind, Write};
 use crate::observe::Replay;
-use crate::session::change::Stop;
+use crate::session::change::{Revised, Stop};
 use crate::session::lookup::Current;
 use crate::session::{Changed, SessionError, SessionId, Sessions};
 use crate::store::Freshness;
@@ -119,7 +119,10 @@ impl<T: State> Sessions<T> {
     ) -> Result<Result<Changed<R>, Error>, SessionError> {
         match self.revise_as(id, mark, |state, _| Ok(change(state))).await {
             Err(SessionError::Store(error)) if error.is_outage() => Ok(Err(error)),
-            revised => revised.map(Ok),
+            revised => {
+                let (output, session) = revised?;
+                Ok(Ok(Changed { output, version: session.version }))
+            }
         }
     }
 
@@ -138,7 +141,7 @@ impl<T: State> Sessions<T> {
         };
         marks.push(mark);
         let planned = self.plan(&key, opened, mark, &mut |state, _| Ok(change(state)));
-        let (write, output) = planned.map_err(Stop::into_error)?;
+        let (write, Revised { output, .. }) = planned.map_err(Stop::into_error)?;
         if let Some(Write::Put { value, .. }) = write {
             let stored = Stored { base, marks, value };
             let put = journal.put(&key, &stored, seen).await.inspect_err(|error| {

@@ -1,10 +1,10 @@
 //! Parallel requests of one session overwrite each other's changes in most session stores, since
 //! the unit written is the whole session. A merge of whole blobs loses deletions instead.
 
-use steadfast::session::{Attribute, Attributes, Edit, SessionError};
+use steadfast::session::{Attribute, Attributes, Edit, Mode, SessionError, SessionHandle};
 
 use crate::fault::Faulty;
-use crate::world::{Basket, World, on_every_backend, on_servers, sessions};
+use crate::world::{Basket, World, on_every_backend, on_servers, sessions, unsigned_and_signed};
 
 on_every_backend!(
     edits_of_different_attributes_at_once_all_stand,
@@ -16,6 +16,7 @@ on_every_backend!(
     state_and_attributes_change_together,
     an_edit_without_effect_writes_nothing,
     bad_names_and_too_many_attributes_are_refused,
+    a_saved_session_is_as_the_version_that_it_has,
 );
 
 on_servers!(
@@ -28,6 +29,7 @@ on_servers!(
     state_and_attributes_change_together,
     an_edit_without_effect_writes_nothing,
     bad_names_and_too_many_attributes_are_refused,
+    a_saved_session_is_as_the_version_that_it_has,
 );
 
 async fn edits_of_different_attributes_at_once_all_stand(world: World) {
@@ -156,4 +158,26 @@ async fn bad_names_and_too_many_attributes_are_refused(world: World) {
     assert!(sessions.edit(&id, &many(Attributes::COUNT_MAX + 1)).await.is_err());
     assert!(sessions.load(&id).await.unwrap().unwrap().attributes.is_empty());
     sessions.edit(&id, &many(Attributes::COUNT_MAX)).await.unwrap();
+}
+
+/// Others changed the session after the request had read it. A client that is told the version may
+/// overwrite what has it.
+async fn a_saved_session_is_as_the_version_that_it_has(world: World) {
+    let sessions = world.sessions();
+    for id in unsigned_and_signed(&sessions).await {
+        for by_update in [false, true] {
+            let request = SessionHandle::new(&sessions, Some(id.clone()), Mode::Normal);
+            request.edit(Edit::new().increment("here", 1)).await.unwrap();
+            sessions.update(&id, |basket| basket.items.push(1)).await.unwrap();
+            sessions.edit(&id, &Edit::new().increment("there", 1)).await.unwrap();
+            if by_update {
+                request.update(|basket| basket.items.push(2)).await.unwrap();
+            }
+            let _kept = request.commit().await.unwrap();
+            let got = request.get().await.unwrap().unwrap();
+            let stored = sessions.load(&id).await.unwrap().unwrap();
+            assert_eq!(got.version, stored.version);
+            assert_eq!((&got.state, &got.attributes), (&stored.state, &stored.attributes));
+        }
+    }
 }

@@ -1,6 +1,9 @@
 //! Others delete the old session and write the new one later: a response that fails in between
 //! logs the user out, and requests at the same time split the session or lose it.
 
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use steadfast::session::{
@@ -30,6 +33,7 @@ on_every_backend!(
     a_log_out_with_an_id_that_was_rotated_out_does_not_claim_to_have_ended_it,
     a_log_out_by_a_request_that_found_no_session_does_not_claim_to_have_ended_it,
     renewals_at_once_with_changes_wait_for_nobody,
+    a_renewed_session_is_as_the_version_that_it_has,
 );
 
 on_servers!(
@@ -302,4 +306,45 @@ async fn renewals_at_once_with_changes_wait_for_nobody(world: World) {
         let id = id.unwrap();
         assert_eq!(sessions.load(&id).await.unwrap().unwrap().id, id);
     }
+}
+
+/// Another request has renewed the id, and a third one changes the session before each trip in
+/// turn. A client that is told the version may overwrite what has it.
+async fn a_renewed_session_is_as_the_version_that_it_has(world: World) {
+    let (faulty, others) = (Faulty::new(world.backend.clone()), world.sessions());
+    let builder = steadfast::Sessions::<Basket>::builder(&faulty.store()).idle(IDLE);
+    let sessions = builder.renewal(SECOND).build().unwrap();
+    let mut trip = 0;
+    loop {
+        let old = others.create(Basket::default()).await.unwrap().id;
+        world.clock.advance(SECOND * 2);
+        let request = SessionHandle::new(&sessions, Some(old.clone()), Mode::Normal);
+        request.edit(Edit::new().increment("edits", 1)).await.unwrap();
+        let new = others.rotate(&old, Rotation::Renewal).await.unwrap().id;
+        faulty.trips();
+        let mut commit = pin!(request.commit());
+        let (mut early, mut trips) = (None, 0);
+        while early.is_none() && trips <= trip {
+            early = poll_fn(|context| match commit.as_mut().poll(context) {
+                Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+                Poll::Pending => Poll::Ready(None),
+            })
+            .await;
+            trips += faulty.trips();
+            tokio::task::yield_now().await;
+        }
+        if early.is_some() {
+            break;
+        }
+        others.update(&new, |basket| basket.items.push(1)).await.unwrap();
+        others.edit(&new, &Edit::new().increment("edits", 1)).await.unwrap();
+        let Outcome::HandOver(got) = commit.await.unwrap() else { panic!("kept") };
+        let stored = others.load(&new).await.unwrap().unwrap();
+        assert_eq!((&got.id, got.version), (&new, stored.version), "before trip {trip}");
+        let (got, stored) = ((&got.state, &got.attributes), (&stored.state, &stored.attributes));
+        assert_eq!(got, stored, "before trip {trip}");
+        trip += 1;
+    }
+    // It found the old id, then the new one; it read that, and wrote.
+    assert_eq!(trip, 4);
 }
