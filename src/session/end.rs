@@ -1,10 +1,10 @@
 //! How sessions end, and the list of those that have not.
 
-use crate::backend::{Condition, Error, ErrorKind, Result, Transacted, Write, Written};
+use crate::backend::{Condition, Error, ErrorKind, Key, Result, Transacted, Write, Written};
 use crate::store;
 use crate::{Principal, State};
 
-use super::roster::Roster;
+use super::roster::{Nowhere, Roster};
 use super::sign_in::ATTEMPTS_MAX;
 use super::user::DeviceRecord;
 use super::{Device, Ended, Happening, SessionError, SessionId, Sessions};
@@ -14,7 +14,8 @@ impl<T: State> Sessions<T> {
     /// list of devices. Ending one that is gone is fine, and is
     /// [confirmed](crate::backend::Capabilities::shows_unconfirmed) as its end is. On a store that
     /// is full it ends, too; the list then names it until somebody looks at it. Two trips; more
-    /// [without transactions](super#without-transactions), and where the store is full.
+    /// [without transactions](super#without-transactions), where the store is full, and by an id
+    /// that was renewed.
     ///
     /// # Errors
     ///
@@ -30,8 +31,10 @@ impl<T: State> Sessions<T> {
         for _attempt in 0..ATTEMPTS_MAX {
             let place = match self.place(id).await? {
                 Ok(place) => place,
-                Err(Ended::RotatedOut) => return Err(SessionError::Gone(Ended::RotatedOut)),
-                Err(Ended::Missing | Ended::Revoked) => return self.stay_ended(id).await,
+                Err(Nowhere { why: Ended::RotatedOut, .. }) => {
+                    return Err(SessionError::Gone(Ended::RotatedOut));
+                }
+                Err(Nowhere { keys, .. }) => return Ok(self.stay_ended(keys).await?),
             };
             let owner = place.owner().map(str::to_owned);
             let only_if = Condition::VersionIs(place.opened.version);
@@ -47,17 +50,21 @@ impl<T: State> Sessions<T> {
             let struck = self.strike(place.roster, deletes, is_it, owner.as_deref()).await?;
             if struck != Struck::Neither {
                 self.tell(Happening::Destroyed, Some(&place.id), owner.as_deref());
-                return Ok(());
+                return Ok(self.stay_ended(place.before).await?);
             }
         }
         Err(store::contended(ATTEMPTS_MAX).into())
     }
 
-    /// A session that is gone may have been ended by a call that was not confirmed, and come back
-    /// in a failover.
-    pub(super) async fn stay_ended(&self, id: &SessionId) -> std::result::Result<(), SessionError> {
-        if self.store.info().capabilities.shows_unconfirmed() {
-            self.store.delete(&self.session_key(id)?).await?;
+    /// What is gone under these keys may have been ended, or left, by a call that was not
+    /// confirmed, and come back in a failover. Each key may be on a server of its own.
+    async fn stay_ended(&self, keys: Vec<Key>) -> Result<()> {
+        if !self.store.info().capabilities.shows_unconfirmed() {
+            return Ok(());
+        }
+        // The last one first: if that is all, the others still tell a retry where it is.
+        for key in keys.iter().rev() {
+            self.store.delete(key).await?;
         }
         Ok(())
     }

@@ -203,6 +203,7 @@ impl<T: State> SessionHandle<T> {
     /// Ends what is held, and what the client has other ids of.
     async fn end(&self, held: &Held<T>) -> Result<(), SessionError> {
         let sessions = &self.0.sessions;
+        let shows_unconfirmed = sessions.store.info().capabilities.shows_unconfirmed();
         let ids = match &held.phase {
             Phase::Unread(ids) => ids.get(..1).unwrap_or_default(),
             Phase::Live(session, _) => std::slice::from_ref(&session.id),
@@ -211,8 +212,9 @@ impl<T: State> SessionHandle<T> {
                 return Err(SessionError::Gone(Ended::RotatedOut));
             }
             Phase::Absent(Some(Ended::Missing | Ended::Revoked)) => {
-                for id in &self.0.given {
-                    sessions.store.one_call(sessions.stay_ended(id)).await?;
+                // Who ended them may have had no confirmation.
+                for id in self.0.given.iter().filter(|_| shows_unconfirmed) {
+                    sessions.destroy(id).await?;
                 }
                 return Ok(());
             }
@@ -227,11 +229,13 @@ impl<T: State> SessionHandle<T> {
         }
     }
 
-    /// Ends what the client has other ids of, if it came with several.
+    /// Ends what the client has other ids of, if it came with several. An id that led to the
+    /// session is one, too, where it may come back: its renewal may not be confirmed.
     async fn end_others(&self, first: &SessionId) -> Result<(), SessionError> {
-        let given = &self.0.given;
-        for id in given.iter().filter(|id| given.len() > 1 && *id != first) {
-            match self.0.sessions.destroy(id).await {
+        let Shared { sessions, given, .. } = &*self.0;
+        let all = given.len() > 1 || sessions.store.info().capabilities.shows_unconfirmed();
+        for id in given.iter().filter(|id| all && *id != first) {
+            match sessions.destroy(id).await {
                 // If it goes on, then under an id that this one does not lead to.
                 Ok(()) | Err(SessionError::Gone(_)) => {}
                 Err(error) => return Err(error),

@@ -33,8 +33,15 @@ pub(super) struct Place {
     /// `None` for an anonymous session.
     pub(super) roster: Option<Roster>,
     pub(super) opened: Opened<Live>,
-    /// True if it was asked for by an id from before a rotation.
-    pub(super) moved: bool,
+    /// The keys of the ids that led to this one, the oldest first.
+    pub(super) before: Vec<Key>,
+}
+
+/// There is no live session behind an id.
+pub(super) struct Nowhere {
+    pub(super) why: Ended,
+    /// Of the id that was asked for, and of those it led to, the oldest first.
+    pub(super) keys: Vec<Key>,
 }
 
 impl Place {
@@ -91,8 +98,11 @@ impl<T: State> Sessions<T> {
 
     /// The live session behind an id, with its principal's records. One trip; one more for each
     /// rotation it was missing.
-    pub(super) async fn place(&self, id: &SessionId) -> Result<std::result::Result<Place, Ended>> {
-        let (mut id, mut moved) = (id.clone(), false);
+    pub(super) async fn place(
+        &self,
+        id: &SessionId,
+    ) -> Result<std::result::Result<Place, Nowhere>> {
+        let (mut id, mut before) = (id.clone(), Vec::new());
         for _hop in 0..ATTEMPTS_MAX {
             let key = self.session_key(&id)?;
             let (roster, entry) = if id.is_signed_in() {
@@ -104,14 +114,18 @@ impl<T: State> Sessions<T> {
             };
             let generation = roster.as_ref().map(Roster::generation);
             match self.judge(&key, entry.as_ref(), generation)? {
-                Verdict::Live(opened) => return Ok(Ok(Place { id, key, roster, opened, moved })),
-                Verdict::Ended(ended) => return Ok(Err(ended)),
+                Verdict::Live(opened) => return Ok(Ok(Place { id, key, roster, opened, before })),
+                Verdict::Ended(why) => {
+                    before.push(key);
+                    return Ok(Err(Nowhere { why, keys: before }));
+                }
                 Verdict::Moved(successor) => {
-                    (id, moved) = (id.unpad(successor.padded_secret), true);
+                    before.push(key);
+                    id = id.unpad(successor.padded_secret);
                 }
             }
         }
-        Ok(Err(Ended::RotatedOut))
+        Ok(Err(Nowhere { why: Ended::RotatedOut, keys: before }))
     }
 
     /// The write that goes with a new session on the list: the principal's record stays, or is

@@ -54,8 +54,8 @@ impl<T: State> Sessions<T> {
         let mut turn = None;
         for _attempt in 0..ATTEMPTS_MAX {
             self.save_waiting(id).await?;
-            let mut place = self.place(id).await?.map_err(SessionError::Gone)?;
-            if place.moved && rotation == Rotation::Renewal {
+            let mut place = self.place(id).await?.map_err(|none| SessionError::Gone(none.why))?;
+            if !place.before.is_empty() && rotation == Rotation::Renewal {
                 // What follows may wait for a turn itself.
                 drop(turn);
                 return self.renewed(&place.id, edit).await;

@@ -11,6 +11,7 @@ mod http;
 mod journal;
 mod records;
 mod sessions;
+mod shards;
 
 use std::time::Duration;
 
