@@ -51,14 +51,19 @@ impl<T: State> Sessions<T> {
         edit: &Edit,
         span: Option<Span>,
     ) -> std::result::Result<Session<T>, SessionError> {
-        let mut turn = None;
+        let (mut id, mut turn) = (id.clone(), None);
         for _attempt in 0..ATTEMPTS_MAX {
-            self.save_waiting(id).await?;
-            let mut place = self.place(id).await?.map_err(|none| SessionError::Gone(none.why))?;
-            if !place.before.is_empty() && rotation == Rotation::Renewal {
-                // What follows may wait for a turn itself.
-                drop(turn);
-                return self.renewed(&place.id, edit).await;
+            self.save_waiting(&id).await?;
+            let mut place = self.place(&id).await?.map_err(|none| SessionError::Gone(none.why))?;
+            if !place.before.is_empty() {
+                if rotation == Rotation::Renewal {
+                    // What follows may wait for a turn itself.
+                    drop(turn);
+                    return self.renewed(&place.id, edit).await;
+                }
+                // What waits for the session waits under the id that it has now.
+                id = place.id;
+                continue;
             }
             let (new, state) = (place.id.next()?, place.opened.value::<T>()?);
             let mut live = Live { named_us: 0, ..place.opened.head.clone() };

@@ -23,6 +23,7 @@ use crate::fault::{Fault, Faulty};
 use crate::world::{Basket, alice, until};
 
 mod own;
+mod renewed;
 mod unsure;
 
 const KEEP: Duration = Duration::from_secs(300);
