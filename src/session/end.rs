@@ -4,6 +4,7 @@ use crate::backend::{Condition, Error, ErrorKind, Key, Result, Transacted, Write
 use crate::store;
 use crate::{Principal, State};
 
+use super::lookup::Verdict;
 use super::roster::{Nowhere, Roster};
 use super::sign_in::ATTEMPTS_MAX;
 use super::user::DeviceRecord;
@@ -27,7 +28,7 @@ impl<T: State> Sessions<T> {
     }
 
     async fn end(&self, id: &SessionId) -> std::result::Result<(), SessionError> {
-        self.store.forget(&self.session_key(id)?);
+        self.forget(id)?;
         for _attempt in 0..ATTEMPTS_MAX {
             let place = match self.place(id).await? {
                 Ok(place) => place,
@@ -54,6 +55,23 @@ impl<T: State> Sessions<T> {
             }
         }
         Err(store::contended(ATTEMPTS_MAX).into())
+    }
+
+    /// What is kept of a session is not given any more: it is to end, whether or not the store can
+    /// be asked. That holds for the ids, too, to which this one led when it was last looked at.
+    pub(super) fn forget(&self, id: &SessionId) -> Result<()> {
+        let mut id = id.clone();
+        for _hop in 0..ATTEMPTS_MAX {
+            let key = self.session_key(&id)?;
+            self.store.forget(&key);
+            // All ids of one that is signed in are in one group.
+            let entry = if id.is_signed_in() { None } else { self.store.last_kept(&key) };
+            match self.judge(&key, entry.as_ref(), None) {
+                Ok(Verdict::Moved(successor)) => id = id.unpad(successor.padded_secret),
+                Ok(Verdict::Live(_) | Verdict::Ended(_)) | Err(_) => break,
+            }
+        }
+        Ok(())
     }
 
     /// What is gone under these keys may have been ended, or left, by a call that was not

@@ -184,6 +184,7 @@ impl<T: State> SessionHandle<T> {
         let mut held = self.hold_to_change().await?;
         let given = &self.0.given;
         if given.len() > 1 {
+            given.iter().try_for_each(|id| self.0.sessions.forget(id))?;
             self.read(&mut held.phase).await?;
         }
         match self.end(&held).await {

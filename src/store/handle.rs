@@ -351,6 +351,12 @@ impl Store {
         }
     }
 
+    /// What the near cache has under a key that is read alone, even if it was overtaken or must not
+    /// be given any more. Asks nobody.
+    pub(crate) fn last_kept(&self, key: &Key) -> Option<Entry> {
+        self.0.near.as_ref()?.last(key)
+    }
+
     /// The near cache takes in what is under these keys, in the background: they will be read
     /// together.
     pub(crate) fn read_later(&self, keys: Vec<Key>) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use steadfast::backend::{Backend, Group, Key, Transacted, Transactions, Written};
 use steadfast::memory::{MemoryBackend, MemoryConfig};
-use steadfast::session::Rotation;
+use steadfast::session::{Mode, Rotation, SessionHandle};
 use steadfast::store::{Freshness, NearConfig, Reads};
 use steadfast::{ErrorKind, Principal, Sessions, Store};
 use steadfast_conformance::proxy::FaultProxy;
@@ -223,6 +223,39 @@ async fn a_session_that_could_not_be_ended_is_not_served_from_memory() {
         assert!(error.is_outage(), "{error:?}");
         faulty.heal();
         sessions.destroy(&id).await.unwrap();
+    }
+}
+
+/// Each id of an anonymous session is in a group of its own.
+#[tokio::test]
+async fn a_session_that_could_not_be_ended_by_an_old_id_is_not_served_from_memory() {
+    let faulty = Faulty::new(memory());
+    let near = NearConfig::default().keep(Duration::from_secs(60));
+    let store = Store::builder(faulty.clone()).attempts(1).near(near).build().unwrap();
+    let reads = Reads::latest().serve_stale(Duration::from_secs(60));
+    let sessions = Sessions::<Basket>::builder(&store).reads(reads).build().unwrap();
+    for way in ["by id", "by request", "by request with several ids"] {
+        let first = sessions.create(Basket::default()).await.unwrap().id;
+        let second = sessions.rotate(&first, Rotation::Renewal).await.unwrap().id;
+        let third = sessions.rotate(&second, Rotation::Renewal).await.unwrap().id;
+        let other = sessions.create(Basket::default()).await.unwrap().id;
+        assert_eq!(sessions.load(&first).await.unwrap().unwrap().id, third);
+        faulty.fail_next(&[Fault::Cut; 10_000]);
+        assert!(sessions.load(&third).await.unwrap().unwrap().freshness.is_stale(), "{way}");
+        let given =
+            if way == "by request" { vec![first.clone()] } else { vec![other, first.clone()] };
+        let request = SessionHandle::of_several(&sessions, given, Mode::Normal);
+        let ended = match way {
+            "by id" => sessions.destroy(&first).await,
+            _ => request.destroy().await,
+        };
+        assert!(ended.is_err(), "{way}");
+        for id in [&first, &second, &third] {
+            let error = sessions.load(id).await.unwrap_err();
+            assert!(error.is_outage(), "{way}: {error:?}");
+        }
+        faulty.heal();
+        sessions.destroy(&first).await.unwrap();
     }
 }
 

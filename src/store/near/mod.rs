@@ -256,6 +256,12 @@ impl Near {
         self.fence.hard(stripe(&self.fence, key));
     }
 
+    /// What is kept under a key that is read alone, whether or not it may be given. Asks nobody.
+    pub(super) fn last(&self, key: &Key) -> Option<Entry> {
+        let now = Instant::now();
+        self.kept(std::slice::from_ref(key), now)?.entry(0, now)
+    }
+
     /// For how long answers are kept.
     pub(super) fn keeps(&self) -> Duration {
         self.config.keep
