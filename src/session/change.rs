@@ -94,7 +94,9 @@ impl<T: State> Sessions<T> {
             let is_guarded = current.guard.is_some() || !current.id.is_signed_in();
             current.freshness == Freshness::Fresh && is_guarded
         });
+        let shows_unconfirmed = self.store.info().capabilities.shows_unconfirmed();
         for _move in 0..MOVES_MAX {
+            let was_loaded = loaded.is_some();
             let current = match loaded.take() {
                 Some(current) => current,
                 None => self.current(id).await?.map_err(SessionError::Gone)?,
@@ -103,6 +105,8 @@ impl<T: State> Sessions<T> {
             match self.revise_here(current.into(), mark, &mut change).await {
                 Err(Stop::Moved) => {}
                 Err(Stop::Error(error)) => return Err(error),
+                // The store was not asked whether it is still so.
+                Ok(Revised { touched: false, .. }) if was_loaded && !shows_unconfirmed => {}
                 Ok(Revised { output, state, opened, touched }) => {
                     let session = self.session(id, opened, Freshness::Fresh, state, touched);
                     return Ok((output, session));

@@ -17,6 +17,7 @@ on_every_backend!(
     an_edit_without_effect_writes_nothing,
     bad_names_and_too_many_attributes_are_refused,
     a_saved_session_is_as_the_version_that_it_has,
+    a_change_that_a_request_has_read_already_is_made_if_others_undid_it,
 );
 
 on_servers!(
@@ -30,6 +31,7 @@ on_servers!(
     an_edit_without_effect_writes_nothing,
     bad_names_and_too_many_attributes_are_refused,
     a_saved_session_is_as_the_version_that_it_has,
+    a_change_that_a_request_has_read_already_is_made_if_others_undid_it,
 );
 
 async fn edits_of_different_attributes_at_once_all_stand(world: World) {
@@ -179,5 +181,27 @@ async fn a_saved_session_is_as_the_version_that_it_has(world: World) {
             assert_eq!(got.version, stored.version);
             assert_eq!((&got.state, &got.attributes), (&stored.state, &stored.attributes));
         }
+    }
+}
+
+/// The request asked for its session first, and what it wants to set was there.
+async fn a_change_that_a_request_has_read_already_is_made_if_others_undid_it(world: World) {
+    let sessions = world.sessions();
+    let set = |theme: &str| Edit::new().set("theme", theme);
+    for id in unsigned_and_signed(&sessions).await {
+        sessions.edit(&id, &set("dark")).await.unwrap();
+        let [by_edit, by_update] =
+            [(); 2].map(|()| SessionHandle::new(&sessions, Some(id.clone()), Mode::Normal));
+        for request in [&by_edit, &by_update] {
+            assert!(request.get().await.unwrap().is_some());
+        }
+        sessions.edit(&id, &set("light")).await.unwrap();
+        sessions.update(&id, |basket| basket.items.push(1)).await.unwrap();
+        by_edit.edit(set("dark")).await.unwrap();
+        let _kept = by_edit.commit().await.unwrap();
+        by_update.update(|basket| basket.items.clear()).await.unwrap();
+        let session = sessions.load(&id).await.unwrap().unwrap();
+        assert_eq!(session.attributes.get("theme"), Some(&Attribute::from("dark")));
+        assert_eq!(session.state.items, [0; 0]);
     }
 }
