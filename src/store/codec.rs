@@ -29,8 +29,9 @@ use self::message_pack::NESTING_MAX;
 /// | levels of nesting | 127 | 127 | any | any |
 ///
 /// A write of a value that would not be read back as it is fails with [`ErrorKind::Invalid`], and
-/// stores nothing. `MessagePack` checks that in debug builds: what it cannot hold, serde itself
-/// loses, and a test of the type finds it. The others check each write.
+/// stores nothing. `MessagePack` checks that in debug builds, and in each build where the value has
+/// a 128-bit integer: what it cannot hold, serde itself loses, and a test of the type finds it. The
+/// others check each write.
 ///
 /// ```
 /// use steadfast::Codec;
@@ -119,7 +120,9 @@ impl Codec {
             return Err(Error::new(ErrorKind::Invalid, detail));
         }
         // What the others lose may depend on the value: a field that is left out, a NaN.
-        let is_checked = cfg!(debug_assertions) || self != Self::MessagePack;
+        let is_checked = cfg!(debug_assertions)
+            || self != Self::MessagePack
+            || message_pack::may_hold_128_bits(bytes);
         if is_checked && !self.reads_back(value, bytes) {
             return Err(self.unreadable::<T>());
         }

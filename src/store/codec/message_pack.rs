@@ -32,6 +32,12 @@ pub(super) fn is_sound(bytes: &[u8]) -> bool {
     is_one && matches!(bool::deserialize(&mut look), Err(Undecodable::InvalidMarkerRead(_)))
 }
 
+/// Whether a 128-bit integer may be in it: it is written as 16 bytes.
+pub(super) fn may_hold_128_bits(bytes: &[u8]) -> bool {
+    const BIN_8: u8 = 0xc4;
+    bytes.windows(2).any(|pair| pair == [BIN_8, 16])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +77,22 @@ mod tests {
         }
         bytes.push(0xc0);
         assert!(!is_sound(&bytes));
+    }
+
+    #[test]
+    fn each_integer_of_128_bits_is_found() {
+        let encoded = |value: &dyn Fn(&mut Vec<u8>) -> Result<(), Unencodable>| {
+            let mut bytes = Vec::new();
+            value(&mut bytes).unwrap();
+            bytes
+        };
+        for large in [0, 1, u128::from(u64::MAX) + 1, u128::MAX] {
+            let value = (1, Some(large), "x");
+            assert!(may_hold_128_bits(&encoded(&|out| encode(&value, out))), "{large}");
+        }
+        for large in [0, -1, i128::MIN, i128::MAX] {
+            assert!(may_hold_128_bits(&encoded(&|out| encode(&[large], out))), "{large}");
+        }
+        assert!(!may_hold_128_bits(&encoded(&|out| encode(&(u64::MAX, "text"), out))));
     }
 }
