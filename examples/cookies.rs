@@ -11,12 +11,14 @@
 
 use std::sync::Arc;
 
+use poem::http::StatusCode;
 use poem::listener::TcpListener;
 use poem::web::{Data, Path};
 use poem::{EndpointExt, Result, Route, Server, get, handler, post};
 use serde::{Deserialize, Serialize};
 use steadfast::http::{
-    CookieSession, Idempotent, LiveSession, Problem, SessionCookie, StoredResponse, health,
+    CookieSession, Idempotent, LiveSession, Problem, SameOrigin, SessionCookie, StoredResponse,
+    health,
 };
 use steadfast::session::{Session, SessionHandle};
 use steadfast::{Idempotency, Principal, Sessions, State, Store};
@@ -36,7 +38,8 @@ async fn log_in(
     Data(session): Data<&SessionHandle<Visit>>,
 ) -> Result<String> {
     // Check the password here.
-    let principal = Principal::new(&user).map_err(Problem::from)?;
+    let principal = Principal::new(&user)
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.to_string()))?;
     session.sign_in(&principal, "a browser", Visit::default()).await.map_err(Problem::from)?;
     Ok(format!("welcome, {}\n", principal.name()))
 }
@@ -67,14 +70,16 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let sessions: Sessions<Visit> = Sessions::builder(&store).build()?;
     let once: Idempotency<StoredResponse> = Idempotency::builder(&store).build()?;
 
-    // In poem the last `with` sees a request first: the cookie, then the session, then the key.
+    // In poem the last `with` sees a request first: where it comes from, since browsers send cookies
+    // unasked; then the cookie, the session and the key.
     let live = LiveSession(sessions.clone());
     let order_once = order.with(Idempotent::new(once)).with(live.clone());
     let cookie = CookieSession::new(sessions, SessionCookie::insecure_dev());
     let app = Route::new()
         .at("/login/:user", post(log_in))
         .at("/orders", get(show.with(live)).post(order_once))
-        .with(cookie);
+        .with(cookie)
+        .with(SameOrigin::new());
     let app = Route::new().nest("/", app).at("/health", get(show_health)).data(store);
     Server::new(TcpListener::bind("127.0.0.1:8080")).run(app).await?;
     Ok(())
