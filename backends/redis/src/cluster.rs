@@ -25,6 +25,8 @@ use crate::task::Task;
 const READ_EVERY: Duration = Duration::from_secs(1);
 /// How often it is read at most, for whatever reason.
 const READ_PAUSE: Duration = Duration::from_millis(50);
+/// The number of slots that no server keeps: their failures are no server's.
+const NOBODY: usize = 0;
 /// How long to wait for keys that are on their way to another server.
 const MOVING_PAUSE: Duration = Duration::from_millis(20);
 
@@ -119,9 +121,9 @@ impl Cluster {
         shards.values().for_each(|shard| shard.close());
     }
 
-    /// The number of the shard that keeps this slot; 0 while none does.
+    /// The number of the shard that keeps this slot, or [`NOBODY`].
     pub(crate) fn endpoint(&self, slot: u16) -> usize {
-        self.shared.shard_of(slot).map_or(0, |shard| shard.number)
+        self.shared.shard_of(slot).map_or(NOBODY, |shard| shard.number)
     }
 
     /// Asks the server that keeps this slot, wherever it goes. Tells which one answered.
@@ -244,7 +246,8 @@ impl Shared {
         if let Some(shard) = shards.get(address) {
             return Arc::clone(shard);
         }
-        let number = free_number(shards.values().map(|shard| shard.number));
+        let taken = std::iter::once(NOBODY).chain(shards.values().map(|shard| shard.number));
+        let number = free_number(taken);
         let shard = Shard::start(&self.config, number, Locate::At(address.clone()));
         shards.insert(address.clone(), Arc::clone(&shard));
         shard
@@ -310,12 +313,13 @@ impl Shared {
         if known == map {
             return Ok(());
         }
+        // Before the numbers of those that are gone are free: their failures are not its own.
+        for range in map.iter() {
+            let _connecting = self.shard_at(&range.primary);
+        }
         {
             let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
             shards.retain(|address, _| map.iter().any(|range| range.primary == *address));
-        }
-        for range in map.iter() {
-            let _connecting = self.shard_at(&range.primary);
         }
         *self.map.write().unwrap_or_else(PoisonError::into_inner) = (map, number + 1);
         self.maps.send_replace(number + 1);

@@ -18,9 +18,16 @@ async fn connected(cluster: &RedisCluster) -> Arc<dyn Backend> {
     connect(Servers::Cluster(cluster.nodes().iter().map(node).collect())).await
 }
 
+/// The key that a caller under load uses.
+fn register(caller: &str) -> Key {
+    let (namespace, group) = (Namespace::new("faults").unwrap(), Group::new(caller).unwrap());
+    Key::new(&namespace, &group, "register").unwrap()
+}
+
 /// The slots of the keys that the callers under load use.
 fn slots_under_load(cluster: &RedisCluster) -> Vec<u16> {
-    let slot = |caller| cluster.slot_of(&format!("faults:{{caller-{caller}}}:register")).unwrap();
+    let key = |caller| register(&format!("caller-{caller}"));
+    let slot = |caller| cluster.slot_of(key(caller).as_str()).unwrap();
     let mut slots: Vec<u16> = (0..16).map(slot).collect();
     slots.sort_unstable();
     slots.dedup();
@@ -107,14 +114,40 @@ async fn a_transaction_on_keys_that_are_torn_apart_waits_and_is_never_half_made(
 async fn a_primary_that_was_killed_is_replaced_by_its_replica() {
     let cluster = RedisCluster::start(3, 1).unwrap();
     let backend = connected(&cluster).await;
+    let key = register("caller-0");
+    let owner = cluster.slot_owner(cluster.slot_of(key.as_str()).unwrap()).unwrap();
+    let number = backend.endpoint(&key);
     let report = under_load(&backend, TIMEOUT, Loss::Anything, async {
-        let slot = slots_under_load(&cluster)[0];
-        let owner = cluster.slot_owner(slot).unwrap();
         cluster.nodes()[owner].kill().unwrap();
         tokio::task::block_in_place(|| cluster.wait_settled()).unwrap();
     })
     .await;
     assert!(report.met(ErrorKind::Unavailable), "{report:?}");
+    // Whoever counts failures by it would count those of the dead one.
+    assert_ne!(backend.endpoint(&key), number);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_that_nobody_serves_are_no_failure_of_a_server() {
+    let cluster = RedisCluster::start(3, 0).unwrap();
+    let backend = connected(&cluster).await;
+    let key = register("unserved");
+    let slot = cluster.slot_of(key.as_str()).unwrap();
+    let others = (0..64).map(|group| register(&group.to_string()));
+    let served: BTreeSet<_> = others.map(|key| backend.endpoint(&key)).collect();
+    assert_eq!(served.len(), 3);
+    let owner = cluster.slot_owner(slot).unwrap();
+    let others = (0..3).filter(|node| *node != owner);
+    for node in std::iter::once(owner).chain(others).map(|node| &cluster.nodes()[node]) {
+        node.command(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]).unwrap();
+        node.command(&["CLUSTER", "DELSLOTS", &slot.to_string()]).unwrap();
+    }
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while served.contains(&backend.endpoint(&key)) {
+        assert!(Instant::now() < deadline, "the map is never read again");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(backend.get(&key).await.unwrap_err().is_outage());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,7 +165,7 @@ async fn no_two_servers_share_a_number_after_a_failover() {
     }
     let numbers = || keys.values().map(|key| backend.endpoint(key)).collect::<BTreeSet<_>>();
     assert_eq!((keys.len(), numbers().len()), (3, 3));
-    let first = keys.values().find(|key| backend.endpoint(key) == 0).unwrap();
+    let first = keys.values().min_by_key(|key| backend.endpoint(key)).unwrap();
     let page =
         |after| ScanRequest { namespace: namespace.clone(), after, limit: NonZero::<usize>::MIN };
     let cursor = backend.scan(page(None)).await.unwrap().next;
