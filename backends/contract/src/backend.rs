@@ -120,11 +120,12 @@ pub trait Backend: Debug + Send + Sync + 'static {
 
     /// A real round trip to the store; never answered from memory in front of it. On a durable
     /// engine it proves that writes still reach the disk. A store that answers and has no room left
-    /// says so in its [warnings](Health::warnings).
+    /// says so in its [warnings](Health::warnings), and so does one of several servers of which one
+    /// does not answer: only its keys cannot be reached.
     ///
     /// # Errors
     ///
-    /// Whatever keeps the store from answering.
+    /// Whatever keeps the store from answering, or all of its servers.
     async fn check(&self) -> Result<Health>;
 
     /// Finishes what was accepted, then refuses new calls. Calling it again is fine.

@@ -150,8 +150,22 @@ impl MemcachedBackend {
             server.link()?;
             health::ask(server, self.deadline()).await
         });
-        let answers: Result<Vec<_>> = join_all(asked).await.into_iter().collect();
-        Ok(health::sum(&answers?, started.elapsed()))
+        let (mut states, mut away) = (Vec::new(), Vec::new());
+        for answer in join_all(asked).await {
+            match answer {
+                Ok(state) => states.push(state),
+                Err(error) if error.is_outage() => away.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        if states.is_empty()
+            && let Some(error) = away.pop()
+        {
+            return Err(error);
+        }
+        let mut health = health::sum(&states, started.elapsed());
+        health.warnings.extend(away.iter().map(ToString::to_string));
+        Ok(health)
     }
 }
 

@@ -395,8 +395,10 @@ impl Backend for RedisBackend {
     async fn check(&self) -> Result<Health> {
         let _inside = self.enter("check")?;
         let started = Instant::now();
-        let health = self.within(&self.progress(), health(&self.router, &self.config)).await;
-        let health = health.map_err(|fault| fault.told("check", false))?;
+        let progress = self.progress();
+        let work = health(&self.router, &self.config, &progress);
+        let health =
+            self.within(&progress, work).await.map_err(|fault| fault.told("check", false))?;
         self.warned.warn(&health.warnings);
         Ok(Health { latency: started.elapsed(), ..health })
     }
@@ -409,10 +411,20 @@ impl Backend for RedisBackend {
     }
 }
 
-async fn health(router: &Router, config: &RedisConfig) -> Outcome<Health> {
-    let (shards, _map) = router.primaries();
-    let reports = try_join_all(shards.iter().map(|shard| Report::of(&shard.primary))).await?;
-    Report::health(&reports, config.durability)
+/// Of the primaries that answer: one that is out takes no keys but its own with it.
+async fn health(router: &Router, config: &RedisConfig, progress: &Progress) -> Outcome<Health> {
+    // So that there is time to tell what the others said.
+    let deadline = progress.deadline - config.timeout / 10;
+    let (primaries, _map) = router.primaries();
+    let (reports, mut away) = probe::each(&primaries, deadline, Report::of).await?;
+    if reports.is_empty()
+        && let Some((_primary, fault)) = away.pop()
+    {
+        return Err(fault);
+    }
+    let mut health = Report::health(&reports, config.durability)?;
+    health.warnings.extend(away.iter().map(probe::unreached));
+    Ok(health)
 }
 
 impl fmt::Debug for RedisBackend {

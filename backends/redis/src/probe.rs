@@ -65,27 +65,45 @@ pub(crate) async fn look(
     let ready = timeout_at(deadline, router.ready()).await;
     ready.unwrap_or_else(|_elapsed| Err(no_answer(&config.servers)))?;
     let (shards, _map) = router.primaries();
-    let asked = shards.iter().map(|shard| async {
-        let answer = timeout_at(deadline, ask(&shard.primary, config)).await;
+    let (there, away) = each(&shards, deadline, |primary| ask(primary, config)).await?;
+    if there.is_empty() {
+        return Err(nobody(away, config));
+    }
+    let mut found = summed(there, config)?;
+    found.warnings.extend(away.iter().map(unreached));
+    Ok(found)
+}
+
+/// A primary that does not answer, and why.
+pub(crate) type Away<'a> = (&'a Arc<Shard>, Fault);
+
+/// Asks each of these primaries, until a time. What one says that is wrong is wrong with all.
+pub(crate) async fn each<'a, T, Asked>(
+    primaries: &'a [Arc<Shard>],
+    deadline: Instant,
+    ask: impl Fn(&'a Endpoint) -> Asked,
+) -> Outcome<(Vec<T>, Vec<Away<'a>>)>
+where
+    Asked: Future<Output = Outcome<T>>,
+{
+    let asked = primaries.iter().map(|shard| async {
+        let answer = timeout_at(deadline, ask(&shard.primary)).await;
         answer.unwrap_or_else(|_elapsed| Err(no_answer(shard.primary.place())))
     });
     let (mut there, mut away) = (Vec::new(), Vec::new());
-    for (answer, shard) in join_all(asked).await.into_iter().zip(&shards) {
+    for (answer, shard) in join_all(asked).await.into_iter().zip(primaries) {
         match answer {
             Ok(answer) => there.push(answer),
             Err(fault) if fault.is_outage() => away.push((shard, fault)),
             Err(fault) => return Err(fault),
         }
     }
-    if there.is_empty() {
-        return Err(nobody(away, config));
-    }
-    let mut found = summed(there, config)?;
-    let warning = |shard: &Shard| {
-        format!("no answer from {}: its keys cannot be reached", shard.primary.place())
-    };
-    found.warnings.extend(away.iter().map(|(shard, _fault)| warning(shard)));
-    Ok(found)
+    Ok((there, away))
+}
+
+/// What an operator is warned of while others answer.
+pub(crate) fn unreached((shard, _fault): &Away) -> String {
+    format!("no answer from {}: its keys cannot be reached", shard.primary.place())
 }
 
 fn no_answer(servers: impl std::fmt::Display) -> Fault {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_backend::{Backend, ErrorKind, Start, Write};
+use steadfast_backend::{Backend, ErrorKind, Health, Start, Write};
 use steadfast_conformance::servers::{RedisCluster, RedisSentinel, RedisServer};
 use steadfast_redis::{Acknowledged, RedisBackend, RedisConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -78,8 +78,13 @@ async fn a_cluster_with_one_primary_down_starts_with_the_others() {
     let there = there.into_iter().find(is_there).unwrap();
     assert!(backend.write(&Write::put(there, "v")).await.unwrap().is_applied());
     assert!(backend.get(&key("k")).await.unwrap_err().is_outage());
+    let port = cluster.nodes()[down].port().to_string();
+    let named = |health: &Health| health.warnings.iter().any(|text| text.contains(&port));
+    let health = backend.check().await.unwrap();
+    assert!(named(&health), "{health:?}");
     cluster.nodes()[down].restart().unwrap();
     eventually("the missing one is used", async || backend.get(&key("k")).await.is_ok()).await;
+    assert!(!named(&backend.check().await.unwrap()));
 }
 
 #[tokio::test]
