@@ -5,7 +5,7 @@ use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
 use tracing::warn;
 
 use crate::backend::{Clock, Error, ErrorKind};
-use crate::idempotency::{Begin, Scope, detached, forget};
+use crate::idempotency::{Begin, Scope, detached, forget, refuse};
 use crate::observe::Claimed;
 use crate::session::SessionId;
 use crate::{Idempotency, Principal};
@@ -245,7 +245,7 @@ impl Idempotent {
             };
             match begin {
                 Begin::Acquired(claim) if too_old && claim.attempt() == 1 => {
-                    let _released = claim.release().await?;
+                    refuse(claim).await;
                     Err(key_too_old())
                 }
                 Begin::Acquired(claim) => {

@@ -176,23 +176,23 @@ impl<A: State> Idempotency<A> {
 
     pub(super) async fn begin_as(
         &self,
-        owner: [u8; 16],
+        caller: [u8; 16],
         store_key: &Key,
         fingerprint: &Fingerprint,
     ) -> Result<Begin<A>> {
-        let begin = self.store.one_call(self.claim(owner, store_key, fingerprint)).await?;
+        let begin = self.store.one_call(self.claim(caller, store_key, fingerprint)).await?;
         self.meters.claim(begin.told());
         Ok(begin)
     }
 
     async fn claim(
         &self,
-        owner: [u8; 16],
+        caller: [u8; 16],
         store_key: &Key,
         fingerprint: &Fingerprint,
     ) -> Result<Begin<A>> {
-        let first = |owner| Bid::first(store_key.clone(), *fingerprint, owner);
-        let mut bid = first(owner);
+        let first = || Bid::first(store_key.clone(), *fingerprint, caller);
+        let mut bid = first();
         let mut only_if = Condition::Absent;
         for _round in 0..ROUNDS_MAX {
             let head = bid.head(self.running());
@@ -204,7 +204,7 @@ impl<A: State> Idempotency<A> {
                 Written::Refused { current } => current,
             };
             let Some(entry) = current else {
-                (bid, only_if) = (first(bid.owner), Condition::Absent);
+                (bid, only_if) = (first(), Condition::Absent);
                 continue;
             };
             only_if = Condition::VersionIs(entry.version);
@@ -214,8 +214,7 @@ impl<A: State> Idempotency<A> {
                     return Ok(Begin::Acquired(Claim::new(self.clone(), bid, entry.version)));
                 }
                 Verdict::TakeOver(head) => {
-                    // Another tenure: it must not be taken for one that it follows.
-                    bid = Bid::after(store_key.clone(), head, crate::random::bytes()?);
+                    bid = Bid::after(store_key.clone(), head, caller);
                 }
                 Verdict::GiveUp(mut head) => {
                     let (reason, answered) = (Reason::Attempts, false);

@@ -226,6 +226,11 @@ impl<A: State> Claim<A> {
                 Phase::Indeterminate { reason: Reason::Oversize, .. },
                 Phase::Indeterminate { reason, .. },
             ) if ours && reason != Reason::Oversize => Met::End(Rewritten::Done(entry.version)),
+            // What its caller was told is kept already.
+            (
+                Phase::Indeterminate { reason: kept, answered: true },
+                Phase::Indeterminate { reason, answered: false },
+            ) if ours && reason == kept => Met::End(Rewritten::Done(entry.version)),
             // We gave it up, and now we know, or know more.
             (Phase::Indeterminate { .. }, Phase::Completed | Phase::Indeterminate { .. })
                 if ours =>

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::State;
 use crate::backend::{Error, ErrorKind, Result};
 use crate::span::setting;
 
-use super::Idempotency;
-use super::late::LATE_MAX;
+use super::{Idempotency, late};
 
 /// What executions in the background share; clones are the same one.
 #[derive(Clone, Debug)]
@@ -20,8 +19,7 @@ pub(super) struct Background {
     pub(super) wait: Duration,
     /// How long one may take.
     pub(super) deadline: Duration,
-    /// The places of those that wait for a store that is out.
-    pub(super) late: Arc<Semaphore>,
+    pub(super) late: Arc<late::Places>,
     stage: Arc<watch::Sender<Stage>>,
 }
 
@@ -48,8 +46,7 @@ impl Background {
             return Err(Error::new(ErrorKind::Invalid, detail));
         }
         let deadline = setting("deadline", deadline)?.as_duration();
-        let late = Arc::new(Semaphore::new(LATE_MAX));
-        Ok(Self { wait, deadline, late, stage: Arc::default() })
+        Ok(Self { wait, deadline, late: Arc::default(), stage: Arc::default() })
     }
 
     /// Registers an execution until the value is dropped.

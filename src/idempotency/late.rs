@@ -1,34 +1,54 @@
 //! What the store did not take while it was out is written in the background once it is back. A
 //! retry then need not wait for the end of a lease that nobody holds any more.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use crate::State;
-use crate::backend::{Condition, Error, ErrorKind, Key, Result, Retry, Write};
+use crate::backend::{Condition, Error, Key, Result, Retry, Write};
 
-use super::record::Phase;
+use super::record::{Phase, owner_of};
 use super::run::detached;
 use super::{Execution, Idempotency, Reason};
 
 /// How many wait for the store at once. What is left out lapses with its lease.
-pub(super) const LATE_MAX: usize = 1_024;
+const LATE_MAX: usize = 1_024;
+/// How many of them ask it at once: requests come first.
+const AT_ONCE_MAX: usize = 32;
 /// How long each of them does, at most.
 const LATE_FOR: Duration = Duration::from_secs(3_600);
 /// About how long between two questions whether the store is back.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// Bounds what waits for the store, and what asks it at once.
+#[derive(Debug)]
+pub(super) struct Places {
+    places: Arc<Semaphore>,
+    turns: Semaphore,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        let places = Arc::new(Semaphore::new(LATE_MAX));
+        Self { places, turns: Semaphore::new(AT_ONCE_MAX) }
+    }
+}
 
 /// What is still to be written of a claim.
 pub(super) enum Late<A> {
     /// It failed, and may have been made all the same: nobody holds it.
     Withdraw {
         key: Key,
-        owner: [u8; 16],
+        caller: [u8; 16],
     },
     Complete(Execution<A>, A),
     Release(Execution<A>),
+    #[cfg(feature = "poem")]
+    Forget(Execution<A>),
     GiveUp(Execution<A>, Reason),
 }
 
@@ -38,7 +58,8 @@ impl<A: State> Late<A> {
         if error.retry() == Retry::Never {
             return;
         }
-        let Ok(place) = idempotency.background.late.clone().try_acquire_owned() else {
+        let late = &idempotency.background.late;
+        let Ok(place) = late.places.clone().try_acquire_owned() else {
             warn!("too many claims wait for the store; one of them lapses with its lease");
             return;
         };
@@ -48,10 +69,12 @@ impl<A: State> Late<A> {
             let end = Instant::now() + LATE_FOR.min(idempotency.retention());
             loop {
                 sleep(crate::random::about(PAUSE)).await;
+                let turn = idempotency.background.late.turns.acquire().await;
                 match self.write(&idempotency).await {
-                    Err(error) if is_to_come(&error) && Instant::now() < end => {}
+                    Err(error) if error.retry() != Retry::Never && Instant::now() < end => {}
                     _over => break,
                 }
+                drop(turn);
             }
             drop(place);
         }));
@@ -59,11 +82,13 @@ impl<A: State> Late<A> {
 
     async fn write(&self, idempotency: &Idempotency<A>) -> Result<()> {
         match self {
-            Self::Withdraw { key, owner } => withdraw(idempotency, key, owner).await,
+            Self::Withdraw { key, caller } => withdraw(idempotency, key, *caller).await,
             Self::Complete(execution, answer) => {
                 execution.held().await.claim.complete(answer).await.map(drop)
             }
             Self::Release(execution) => execution.held().await.claim.release().await.map(drop),
+            #[cfg(feature = "poem")]
+            Self::Forget(execution) => execution.held().await.claim.forget().await.map(drop),
             Self::GiveUp(execution, reason) => {
                 execution.held().await.claim.tombstone(*reason, None).await.map(drop)
             }
@@ -71,22 +96,26 @@ impl<A: State> Late<A> {
     }
 }
 
-/// What was written and is not confirmed is there: whoever finds it asks for that again.
-fn is_to_come(error: &Error) -> bool {
-    error.retry() != Retry::Never && error.kind() != ErrorKind::Unconfirmed
-}
-
+/// Ends a claim that was made for a caller who does not know it.
 async fn withdraw<A: State>(
     idempotency: &Idempotency<A>,
     key: &Key,
-    owner: &[u8; 16],
+    caller: [u8; 16],
 ) -> Result<()> {
     let Some(entry) = idempotency.store.entry(key).await? else { return Ok(()) };
-    let head = idempotency.open(key, &entry)?.head;
-    if head.owner == *owner && matches!(head.phase, Phase::Running { .. }) {
-        let delete = Write::delete(key.clone()).only_if(Condition::VersionIs(entry.version));
-        // If it is refused, the key is somebody else's by now.
-        let _written = idempotency.store.write(&delete).await?;
+    let mut head = idempotency.open(key, &entry)?.head;
+    let is_its = head.owner == owner_of(caller, head.attempt);
+    if !is_its || !matches!(head.phase, Phase::Running { .. }) {
+        return Ok(());
     }
-    Ok(())
+    let only_if = Condition::VersionIs(entry.version);
+    let write = if head.attempt == 1 {
+        Write::delete(key.clone()).only_if(only_if)
+    } else {
+        // What the holders before it may have done stays unknown.
+        head.phase = Phase::Indeterminate { reason: Reason::Cancelled, answered: false };
+        idempotency.compose(key, &head, None, only_if)?
+    };
+    // If it is refused, the key is somebody else's by now.
+    idempotency.store.write(&write).await.map(drop)
 }

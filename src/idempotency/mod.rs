@@ -70,7 +70,7 @@ pub use fingerprint::Fingerprint;
 pub use record::Reason;
 pub use resolve::{KeyState, Resolution, Resolved, Status};
 #[cfg(feature = "poem")]
-pub(crate) use run::{Ending, Settled, detached, forget, give_up};
+pub(crate) use run::{Ending, Settled, detached, forget, give_up, refuse};
 #[cfg(feature = "runtime")]
 pub use run::{Failure, Ran};
 pub use scope::{IdempotencyKey, Scope};

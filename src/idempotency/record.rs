@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{Bytes, Key};
+use crate::fields::Fields;
 use crate::store::Head;
 
 use super::Fingerprint;
@@ -78,15 +79,16 @@ pub(super) struct Bid {
 
 impl Bid {
     /// For a key that nobody has used.
-    pub(super) fn first(store_key: Key, fingerprint: Fingerprint, owner: [u8; 16]) -> Self {
-        let (origin, effects_started, checkpoint) = (owner, false, None);
+    pub(super) fn first(store_key: Key, fingerprint: Fingerprint, caller: [u8; 16]) -> Self {
+        let (owner, origin, effects_started, checkpoint) = (caller, caller, false, None);
         Self { store_key, fingerprint, owner, origin, attempt: 1, effects_started, checkpoint }
     }
 
     /// For a key whose last holder left this record.
-    pub(super) fn after(store_key: Key, head: ClaimHead, owner: [u8; 16]) -> Self {
+    pub(super) fn after(store_key: Key, head: ClaimHead, caller: [u8; 16]) -> Self {
         let ClaimHead { fingerprint, origin, effects_started, checkpoint, .. } = head;
         let (fingerprint, attempt) = (Fingerprint(fingerprint), head.attempt + 1);
+        let owner = owner_of(caller, attempt);
         Self { store_key, fingerprint, owner, origin, attempt, effects_started, checkpoint }
     }
 
@@ -101,4 +103,15 @@ impl Bid {
             phase,
         }
     }
+}
+
+/// As whom a caller holds a key at this attempt: it must not be taken for a tenure of its own
+/// before this one, and still knows the claim for its own if it never heard that it was made.
+pub(super) fn owner_of(caller: [u8; 16], attempt: u16) -> [u8; 16] {
+    if attempt == 1 {
+        return caller;
+    }
+    let attempt = attempt.to_be_bytes();
+    let digest = Fields::new("steadfast take-over").field(caller).field(attempt).finish();
+    std::array::from_fn(|at| digest[at])
 }

@@ -208,12 +208,12 @@ impl<A: State> Idempotency<A> {
         let wait_end = Instant::now() + self.background.wait;
         let store_key = scope.store_key(&self.store, key)?;
         loop {
-            let (sent, owner) = (Instant::now(), crate::random::bytes()?);
-            let begin = self.begin_as(owner, &store_key, fingerprint).await;
+            let (sent, caller) = (Instant::now(), crate::random::bytes()?);
+            let begin = self.begin_as(caller, &store_key, fingerprint).await;
             let begin = begin.inspect_err(|error| {
                 if error.is_ambiguous() {
                     let key = store_key.clone();
-                    Late::Withdraw { key, owner }.write_once_back(self, error);
+                    Late::Withdraw { key, caller }.write_once_back(self, error);
                 }
             })?;
             // Those who wait for one key should not ask all at once.
@@ -320,6 +320,7 @@ async fn complete<A: State>(execution: &Execution<A>, answer: &A) -> Result<Comp
     }
 }
 
+/// Gives the key back, as nothing was executed.
 async fn release<A: State>(execution: &Execution<A>, told: Option<&A>) -> Completion<A> {
     let held = execution.held().await;
     let released = insist(|| held.claim.release()).await;
@@ -336,12 +337,21 @@ async fn release<A: State>(execution: &Execution<A>, told: Option<&A>) -> Comple
     }
 }
 
+/// Gives back a key whose request is refused.
+#[cfg(feature = "poem")]
+pub(crate) async fn refuse<A: State>(claim: Claim<A>) {
+    let _completion = release(&Execution::new(claim), None).await;
+}
+
 /// Gives the key back though the work was done, where a retry may do it again. That needs no room.
 #[cfg(feature = "poem")]
 pub(crate) async fn forget<A: State>(execution: &Execution<A>) {
     let held = execution.held().await;
-    if let Err(error) = insist(|| held.claim.forget()).await {
-        warn!(%error, "an idempotency key was not given back; it lapses with its lease");
+    let forgotten = insist(|| held.claim.forget()).await;
+    drop(held);
+    if let Err(error) = forgotten {
+        warn!(%error, "an idempotency key was not given back");
+        late(execution, &error, Late::Forget(execution.clone())).await;
     }
 }
 

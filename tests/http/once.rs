@@ -106,6 +106,44 @@ async fn the_answer_of_a_route_that_only_removes_is_given_though_it_finds_no_roo
     }
 }
 
+/// Nobody holds it, so no retry waits for its lease.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_an_outage_kept_from_being_given_back_is_free_after_it() {
+    let (faulty, store, clock) = store();
+    let once = || Idempotent::new(idempotency(&store, OnLapse::Refuse)).anonymous();
+    let full = Arc::clone(&faulty);
+    let removes = make(move |_request| {
+        full.full(true);
+        async { "gone" }
+    });
+    let removes = removes.with(once().even_when_full());
+    clock.advance(Duration::from_secs(200_000));
+    let dated = || keyed("old").header("repeatability-first-sent", DATE).finish();
+    let late = make(|_request| async { "done" }).with(once().refuse_old_keys(clock).unwrap());
+    let plain = make(|_request| async { "done" }).with(once());
+
+    let out_after = |passing| {
+        faulty.fail_next(&[Fault::Cut; 100]);
+        faulty.fail_after(passing, Fault::Cut);
+    };
+    let back = async || {
+        faulty.heal();
+        faulty.full(false);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    };
+    // The claim passes, and the answer, which finds no room.
+    out_after(2);
+    assert_eq!(call(&removes, post("200")).await.status(), 200);
+    back().await;
+    assert_eq!(call(&removes, post("200")).await.status(), 200);
+    faulty.full(false);
+    // The claim of a request that is refused.
+    out_after(1);
+    assert_eq!(call(&late, dated()).await.status(), 412);
+    back().await;
+    assert_eq!(call(&plain, dated()).await.status(), 200);
+}
+
 /// The retry could get another one.
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_not_given_before_it_is_kept() {
@@ -355,6 +393,9 @@ async fn a_request_that_is_too_long_or_doubts_itself_is_not_executed() {
     assert_eq!(call(&app, keyed("k").body("x".repeat(30))).await.status(), 200);
 }
 
+/// When the clock of the tests begins.
+const DATE: &str = "Tue, 14 Nov 2023 22:13:20 GMT";
+
 /// What was forgotten is not run again, and what is remembered is still answered.
 #[tokio::test]
 async fn a_request_older_than_the_retention_is_refused_where_asked_for() {
@@ -374,7 +415,7 @@ async fn a_request_older_than_the_retention_is_refused_where_asked_for() {
     let app = once(&clock);
     let made_ms = 1_700_000_000_000_u64;
     let uuid = format!("{:08x}-{:04x}-7cc3-98c4-dc0c0c07398f", made_ms >> 16, made_ms & 0xffff);
-    let dated = || keyed("k").header("repeatability-first-sent", "Tue, 14 Nov 2023 22:13:20 GMT");
+    let dated = || keyed("k").header("repeatability-first-sent", DATE);
     for request in [keyed(&uuid).finish(), dated().finish()] {
         assert_eq!(call(&app, request).await.status(), 200);
     }

@@ -38,6 +38,7 @@ pub(crate) struct Faulty {
     writes: AtomicUsize,
     is_read_only: AtomicBool,
     is_full: AtomicBool,
+    confirms_nothing: AtomicBool,
     /// Whoever has it holds back the replies to writes.
     replies: tokio::sync::Mutex<()>,
 }
@@ -65,6 +66,7 @@ impl Faulty {
             writes: AtomicUsize::new(0),
             is_read_only: AtomicBool::new(false),
             is_full: AtomicBool::new(false),
+            confirms_nothing: AtomicBool::new(false),
             replies: tokio::sync::Mutex::default(),
         })
     }
@@ -83,6 +85,12 @@ impl Faulty {
     #[allow(dead_code, reason = "the tests of `http` need it not")]
     pub(crate) fn read_only(&self, is_read_only: bool) {
         self.is_read_only.store(is_read_only, Ordering::SeqCst);
+    }
+
+    /// Whether no write is confirmed, made or refused.
+    #[allow(dead_code, reason = "the tests of `http` need it not")]
+    pub(crate) fn confirm_nothing(&self, confirms_nothing: bool) {
+        self.confirms_nothing.store(confirms_nothing, Ordering::SeqCst);
     }
 
     /// Until this is dropped, writes are made and get no reply.
@@ -135,6 +143,10 @@ impl Faulty {
             }
             let written = write.await;
             drop(self.replies.lock().await);
+            if written.is_ok() && self.confirms_nothing.load(Ordering::SeqCst) {
+                let error = Error::new(ErrorKind::Unconfirmed, "the test confirms nothing");
+                return Err(error.ambiguous());
+            }
             written
         };
         self.pass(write).await

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steadfast::Idempotency;
-use steadfast::idempotency::{Execution, Failure, Fingerprint, IdempotencyKey, Ran, Reason};
+use steadfast::backend::ErrorKind;
+use steadfast::idempotency::{
+    Execution, Failure, Fingerprint, IdempotencyKey, OnLapse, Ran, Reason,
+};
 use tokio::time::{sleep, timeout};
 
 use crate::fault::{Fault, Faulty};
@@ -54,6 +57,48 @@ async fn a_claim_whose_caller_had_an_error_is_taken_back(world: World) {
     assert!(failed.is_ambiguous(), "{failed}");
     let ran = retried(&there).await;
     assert!(matches!(&ran, Ran::Executed(receipt) if *receipt == Receipt::new("again")), "{ran:?}");
+}
+
+/// It had lapsed before, so what its holders did is unknown.
+#[tokio::test]
+async fn a_take_over_whose_caller_had_an_error_is_ended() {
+    let world = World::memory();
+    let payments = |faulty: &Arc<Faulty>| -> Idempotency<Receipt> {
+        let builder = Idempotency::builder(&faulty.store()).lease(LEASE);
+        builder.on_lapse(OnLapse::TakeOver).build().unwrap()
+    };
+    let faulty = Faulty::new(world.backend.clone());
+    let [here, there] = [payments(&faulty), payments(&Faulty::new(world.backend.clone()))];
+    let (key, asked) = (IdempotencyKey::new("k-1").unwrap(), Fingerprint::of(["ten euros"]));
+    drop(there.begin(&scope(), &key, &asked).await.unwrap());
+    world.clock.advance(LEASE + SECOND);
+    // Refused as it lapsed; then made, and nobody was told.
+    faulty.fail_next(&[Fault::Cut, Fault::Cut]);
+    faulty.fail_after(1, Fault::ReplyLost);
+    let failed = run(&here, |_| async { panic!("it is not known to be ours") }).await.unwrap_err();
+    assert!(failed.is_ambiguous(), "{failed}");
+    let ran = retried(&there).await;
+    assert!(matches!(ran, Ran::Executed(_)), "{ran:?}");
+}
+
+/// A renewal that was made and not confirmed stands in the way of the answer.
+#[tokio::test(start_paused = true)]
+async fn an_answer_behind_an_unconfirmed_renewal_is_replayed() {
+    let world = World::memory();
+    let faulty = Faulty::new(world.backend.clone());
+    let (here, store) = (payments(&faulty), Arc::clone(&faulty));
+    let ran = run(&here, move |execution| async move {
+        store.confirm_nothing(true);
+        let renewed = execution.mark_effects().await;
+        assert!(renewed.is_err_and(|error| error.kind() == ErrorKind::Unconfirmed));
+        Ok(Receipt::new("paid"))
+    });
+    let unkept = ran.await.unwrap_err();
+    assert_eq!(unkept.kind(), ErrorKind::Unconfirmed, "{unkept}");
+    sleep(SECOND * 30).await;
+    faulty.confirm_nothing(false);
+    let ran = retried(&payments(&Faulty::new(world.backend.clone()))).await;
+    assert!(matches!(&ran, Ran::Replayed(receipt) if *receipt == Receipt::new("paid")), "{ran:?}");
 }
 
 /// The work ends while the store takes no writes.

@@ -23,6 +23,7 @@ on_every_backend!(
     a_late_holder_may_still_renew_and_complete,
     an_unknown_outcome_is_kept_with_what_the_client_was_told,
     an_answer_that_was_too_large_is_never_made_again,
+    what_the_caller_was_told_stays,
     a_reconciler_settles_what_is_unknown,
     a_late_holder_is_fenced_by_what_was_found_out_unless_that_is_nothing,
     a_stale_resolution_changes_nothing,
@@ -155,6 +156,18 @@ async fn an_answer_that_was_too_large_is_never_made_again(world: World) {
     assert!(matches!(again, Begin::Indeterminate { reason: Reason::Oversize, answer: None }));
     let late = claim.complete(&Receipt::new("1")).await.unwrap();
     assert!(matches!(late, Completion::Fenced { winner: None }), "{late:?}");
+}
+
+/// A holder that says the same late takes nothing away.
+async fn what_the_caller_was_told_stays(world: World) {
+    let payments = world.payments().build().unwrap();
+    let claim = acquired(pay(&payments).await.unwrap());
+    for told in [Some(Receipt::new("1")), None] {
+        let kept = claim.tombstone(Reason::Oversize, told.as_ref()).await.unwrap();
+        assert!(matches!(kept, Tombstone::Kept));
+    }
+    let again = pay(&payments).await.unwrap();
+    assert!(matches!(again, Begin::Indeterminate { answer: Some(_), .. }), "{again:?}");
 }
 
 async fn a_reconciler_settles_what_is_unknown(world: World) {
