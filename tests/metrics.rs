@@ -161,6 +161,27 @@ async fn writes_of_another_kind_of_the_group_leave_the_hits() {
     assert_eq!(near_reads(&text, "asked"), 10);
 }
 
+/// A disk that is full.
+#[cfg(feature = "sled")]
+#[tokio::test]
+async fn what_a_store_warns_of_is_a_metric() {
+    use steadfast::sled::{SledBackend, SledConfig};
+
+    let dir = tempfile::tempdir().unwrap();
+    for (reserve, warnings) in [(0, 0), (u64::MAX, 1)] {
+        let config = SledConfig::new(dir.path()).reserve_bytes(reserve);
+        let backend: Arc<dyn Backend> = Arc::new(SledBackend::open(config).unwrap());
+        let store = Store::builder(backend.clone()).build().unwrap();
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let _counted = metrics::set_default_local_recorder(&recorder);
+        assert_eq!(store.check().await.unwrap().warnings.len(), warnings);
+        let line = format!("steadfast_store_warnings{{backend=\"sled\"}} {warnings}\n");
+        assert!(recorder.handle().render().contains(&line), "{warnings} warnings");
+        // What is full cannot say that it was closed.
+        let _closed = backend.close().await;
+    }
+}
+
 #[tokio::test]
 async fn each_metric_says_what_it_is() {
     let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::new(MemoryConfig::default()));

@@ -24,6 +24,7 @@ async fn assert_problem(response: Response, status: u16, kind: &str) {
     assert_eq!(header(&response, RETRY_AFTER).is_some(), status == 503);
     let body = response.into_body().into_string().await.unwrap();
     assert!(body.contains(&format!("urn:steadfast:problem:{kind}")), "{body}");
+    assert!(!body.contains("key"), "the request has none: {body}");
 }
 
 /// The blank session that overwrites the real one.

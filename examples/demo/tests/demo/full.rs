@@ -4,6 +4,7 @@
 use serde_json::json;
 use steadfast_conformance::servers::RedisServer;
 
+use crate::client::until;
 use crate::server::{Home, SECRET};
 
 #[tokio::test]
@@ -46,6 +47,8 @@ async fn a_store_that_confirms_nothing_lets_people_out_and_says_that_it_is_not_c
     let server = home.env("JWT_SECRET", SECRET).start();
     let (alice, bob) = (server.client.log_in("alice").await, server.client.log_in("bob").await);
     replica.kill().unwrap();
+    until("it warns", async || server.client.get("/health").await.json()["status"] == "degraded")
+        .await;
 
     alice.post("/logout", "out").await.problem(503);
     assert_eq!(alice.get("/session").await.status, 401);
