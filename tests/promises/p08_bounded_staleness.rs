@@ -131,7 +131,7 @@ async fn with_the_link_black_holed_the_bound_still_holds() {
     let server = RedisServer::start().unwrap();
     let proxy = FaultProxy::to(server.addr()).await.unwrap();
     let one = store(&patient(&server.url())).await;
-    let cut_off = store(&format!("redis://{}?timeout=300ms", proxy.addr())).await;
+    let cut_off = store(&format!("redis://{}?timeout=1s", proxy.addr())).await;
     put(&one, &[1]).await;
     until_kept(&cut_off, Reads::within(BOUND)).await;
     proxy.stall();
@@ -310,7 +310,7 @@ async fn a_write_of_another_kind_leaves_the_session_of_its_user_on_every_replica
     let near = NearConfig::default().keep(KEEP);
     let mut replicas = Vec::new();
     for _ in 0..3 {
-        let url = format!("{}?timeout=500ms", server.url());
+        let url = format!("{}?timeout=5s", server.url());
         let store = Store::builder(steadfast::connect(&url).await.unwrap());
         let store = store.near(near).build().unwrap();
         let reads = Reads::latest().serve_stale(KEEP);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_backend::{Backend, ErrorKind};
+use steadfast_backend::{Backend, ErrorKind, Group, Key, Namespace, Write};
 use steadfast_conformance::servers::{RedisSentinel, RedisServer};
 use steadfast_redis::{Acknowledged, Address, Login, RedisBackend, RedisConfig, Servers};
 
@@ -92,12 +92,11 @@ async fn an_outage_is_one_though_a_sentinel_forgot_the_primary() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_no_replica_confirms_says_that_it_may_be_lost() {
-    use steadfast_backend::{Group, Key, Namespace, Write};
     let group = RedisSentinel::start().unwrap();
     let backend = connect(&group, Acknowledged::ByReplicas(1)).await;
     let namespace = Namespace::new("confirmed").unwrap();
     let key = Key::new(&namespace, &Group::new("g").unwrap(), "k").unwrap();
-    assert!(backend.write(&Write::put(key.clone(), "first")).await.unwrap().is_applied());
+    confirmed(&*backend, &Write::put(key.clone(), "first")).await;
     let port = group.master().unwrap().port();
     let replica = group.servers().iter().find(|server| server.port() != port).unwrap();
     replica.pause().unwrap();
@@ -110,8 +109,13 @@ async fn a_write_that_no_replica_confirms_says_that_it_may_be_lost() {
     // Reads wait for nobody.
     assert_eq!(backend.get(&key).await.unwrap().unwrap().value, "third");
     replica.resume().unwrap();
+    confirmed(&*backend, &Write::put(key.clone(), "fourth")).await;
+}
+
+/// A replica confirms it: at once, or when it has caught up.
+async fn confirmed(backend: &dyn Backend, write: &Write) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
-    while let Err(error) = backend.write(&Write::put(key.clone(), "fourth")).await {
+    while let Err(error) = backend.write(write).await {
         assert_eq!(error.kind(), ErrorKind::Unconfirmed, "{error:?}");
         assert!(tokio::time::Instant::now() < deadline, "{error:?}");
     }

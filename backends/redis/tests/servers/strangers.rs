@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use steadfast_backend::{Backend, Error, ErrorKind, Start, Write};
-use steadfast_conformance::servers::{MemcachedServer, RedisSentinel, RedisServer};
+#[cfg(feature = "tls")]
+use steadfast_conformance::servers::RedisSentinel;
+use steadfast_conformance::servers::{MemcachedServer, RedisServer};
 use steadfast_redis::{RedisBackend, RedisConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
