@@ -172,6 +172,10 @@ fn refusal(reply: &[u8]) -> Error {
             let detail = "it has as many connections as it takes; raise -c, or close some";
             return Error::new(ErrorKind::Unavailable, detail);
         }
+        _ if reply.starts_with(b"SERVER_ERROR") => {
+            let detail = "it could not tell its statistics; see whether it has memory left";
+            return Error::new(ErrorKind::Unavailable, detail);
+        }
         _ => "not a Memcached server",
     };
     unfit(&format!("it is {what}; check the host and the port"))

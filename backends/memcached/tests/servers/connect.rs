@@ -130,6 +130,14 @@ async fn a_server_that_has_all_its_connections_is_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_fails_at_its_statistics_is_out() {
+    for error in ["out of memory writing stats", "backend failure"] {
+        let answer = format!("SERVER_ERROR {error}\r\n").leak();
+        refused(answering(answer).await, ErrorKind::Unavailable, "memory").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_memcached_was_another_server_is_an_outage() {
     let server = MemcachedServer::start().unwrap();
     let backend = connect(&server).await;
