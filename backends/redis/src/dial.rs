@@ -1,15 +1,14 @@
 //! How a connection comes about.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Pipeline,
-    ProtocolVersion, PushInfo, RedisConnectionInfo, Value,
+    ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError, Value,
 };
 use socket2::TcpKeepalive;
 use steadfast_backend::ErrorKind;
@@ -61,8 +60,7 @@ pub(crate) async fn server(
     acquaintance: Acquaintance,
 ) -> Result<Dialled, Fault> {
     within(config, address, acquaintance, async |progress| {
-        let mut connection = open(config, address, None).await?;
-        progress.connected();
+        let mut connection = open(config, address, None, progress).await?;
         let mut questions = ping();
         questions.cmd("SCRIPT").arg("LOAD").arg(script::BODY);
         if role == Role::Replica {
@@ -99,8 +97,7 @@ pub(crate) async fn bare(
     acquaintance: Acquaintance,
 ) -> Result<MultiplexedConnection, Fault> {
     within(config, address, acquaintance, async |progress| {
-        let mut connection = open(config, address, None).await?;
-        progress.connected();
+        let mut connection = open(config, address, None, progress).await?;
         greet(&mut connection, login, 0, redis::pipe()).await?;
         Ok(connection)
     })
@@ -113,17 +110,67 @@ pub(crate) async fn listening(
     address: &Address,
     ear: Ear,
 ) -> Result<MultiplexedConnection, Fault> {
-    let dialling = async |_progress: &Progress| open(config, address, Some(ear)).await;
+    let dialling = async |progress: &Progress| open(config, address, Some(ear), progress).await;
     within(config, address, Acquaintance::Known, dialling).await
 }
 
-/// Whether there is a connection.
+/// What came of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "some answer a handshake only"))]
+enum Contact {
+    /// It came about, with TLS if that is asked for.
+    Connected,
+    /// One side refused the other in the handshake of TLS.
+    Declined,
+    /// The handshake was answered otherwise than in TLS.
+    NotTls,
+    /// It did not come about, and nobody said a word.
+    Silent,
+}
+
+impl Contact {
+    /// Whether an answer in plain text can tell who this is. Where TLS is spoken it cannot: it may
+    /// come from a proxy, which goes on while the server behind it is away.
+    fn is_worth_asking(self, is_encrypted: bool) -> bool {
+        match self {
+            Self::Connected => !is_encrypted,
+            Self::Declined => false,
+            Self::NotTls => true,
+            Self::Silent => is_encrypted,
+        }
+    }
+
+    /// Why there is no connection.
+    #[cfg(feature = "tls")]
+    fn failed(error: &RedisError) -> Self {
+        use std::error::Error;
+        type Shared = Arc<dyn Error + Send + Sync>;
+        let cause = error.source().and_then(|cause| cause.downcast_ref::<Shared>());
+        let cause = cause.and_then(|cause| cause.downcast_ref::<std::io::Error>());
+        let cause = cause.and_then(|cause| cause.get_ref()?.downcast_ref::<rustls::Error>());
+        match cause {
+            None => Self::Silent,
+            Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
+                Self::NotTls
+            }
+            Some(_) => Self::Declined,
+        }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn failed(_error: &RedisError) -> Self {
+        Self::Silent
+    }
+}
+
+/// What is known so far of the connection.
 #[derive(Default)]
-struct Progress(AtomicBool);
+struct Progress(OnceLock<Contact>);
 
 impl Progress {
-    fn connected(&self) {
-        self.0.store(true, Ordering::Relaxed);
+    fn note(&self, contact: Contact) {
+        // It is opened once.
+        let _ = self.0.set(contact);
     }
 }
 
@@ -135,7 +182,8 @@ async fn within<T>(
 ) -> Result<T, Fault> {
     let (time, progress) = (config.connect_timeout, Progress::default());
     let dialled = tokio::time::timeout(time, dialling(&progress)).await;
-    let (is_connected, is_encrypted) = (progress.0.into_inner(), is_encrypted(config, address));
+    let contact = progress.0.into_inner().unwrap_or(Contact::Silent);
+    let is_encrypted = is_encrypted(config, address);
     let (fault, is_understood) = match dialled {
         Ok(Ok(dialled)) => return Ok(dialled),
         // What it says itself does nothing; a connection that breaks may have.
@@ -143,15 +191,15 @@ async fn within<T>(
             let is_understood = fault.untouched || fault.then != Then::Replace;
             (fault, is_understood)
         }
-        Err(_elapsed) => (silent(config, is_connected, is_encrypted), false),
+        Err(_elapsed) => (silent(config, contact, is_encrypted), false),
     };
     let fault = match acquaintance {
         Acquaintance::Known if fault.kind == ErrorKind::Other => {
             Fault { kind: ErrorKind::Unavailable, ..fault }
         }
-        // A handshake of TLS that fails leaves no connection.
-        Acquaintance::New if !is_understood && (is_connected || is_encrypted) => {
-            stranger::wrong(config, address, is_encrypted).await.unwrap_or(fault)
+        Acquaintance::New if !is_understood && contact.is_worth_asking(is_encrypted) => {
+            let has_answered = contact != Contact::Silent;
+            stranger::wrong(config, address, is_encrypted, has_answered).await.unwrap_or(fault)
         }
         _ => fault,
     };
@@ -159,9 +207,9 @@ async fn within<T>(
 }
 
 /// No answer came in time.
-fn silent(config: &RedisConfig, is_connected: bool, is_encrypted: bool) -> Fault {
+fn silent(config: &RedisConfig, contact: Contact, is_encrypted: bool) -> Fault {
     let time = config.connect_timeout;
-    let detail = if is_connected {
+    let detail = if contact == Contact::Connected {
         let tls = if is_encrypted { "expects no TLS" } else { "expects TLS" };
         format!(
             "the server takes connections, but gave no answer within {time:?}; check that it is \
@@ -191,6 +239,7 @@ async fn open(
     config: &RedisConfig,
     address: &Address,
     ear: Option<Ear>,
+    progress: &Progress,
 ) -> Result<MultiplexedConnection, Fault> {
     let mut settings = RedisConnectionInfo::default().set_skip_set_lib_name();
     // Deadlines are the caller's; the connection has no timeout of its own.
@@ -215,7 +264,9 @@ async fn open(
         });
     }
     let client = client(config, address, settings)?;
-    Ok(client.get_multiplexed_async_connection_with_config(&how).await?)
+    let opened = client.get_multiplexed_async_connection_with_config(&how).await;
+    progress.note(opened.as_ref().map_or_else(Contact::failed, |_opened| Contact::Connected));
+    Ok(opened?)
 }
 
 const LIB_NAME: &str = "steadfast";

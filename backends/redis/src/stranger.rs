@@ -21,17 +21,21 @@ const ENOUGH: usize = 5;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Speech {
     Redis,
+    /// An error in Redis's protocol, such as of a port or a proxy that takes TLS only.
+    Error,
     Tls,
     Http,
     Memcached,
     Other,
 }
 
-/// Why this is certainly the wrong server, if it is.
+/// Why this is certainly the wrong server, if it is. A handshake of TLS has failed, where that is
+/// asked for.
 pub(crate) async fn wrong(
     config: &RedisConfig,
     address: &Address,
     is_encrypted: bool,
+    has_answered: bool,
 ) -> Option<Fault> {
     let asked = tokio::time::timeout(config.connect_timeout / 2, ask(address, is_encrypted));
     let scheme = match config.servers {
@@ -40,7 +44,9 @@ pub(crate) async fn wrong(
         Servers::Sentinel { .. } => "-sentinel",
     };
     let detail = match (asked.await.ok()??, is_encrypted) {
-        (Speech::Redis, false) | (Speech::Tls, true) => return None,
+        (Speech::Redis, false) | (Speech::Tls, true) | (Speech::Error, _) => return None,
+        // A proxy that passes TLS on to a server that is away may answer plain text like this.
+        (Speech::Http | Speech::Other, true) if !has_answered => return None,
         (Speech::Redis, true) => {
             format!("this server expects no TLS; connect to it as redis{scheme}://HOST")
         }
@@ -94,6 +100,7 @@ async fn said(mut stream: impl AsyncRead + AsyncWrite + Unpin, question: &[u8]) 
 
 fn speech(answer: &[u8]) -> Speech {
     match answer {
+        [b'-'] | [b'-', b'E', ..] => Speech::Error,
         [b'+' | b'-' | b'$' | b':', ..] | [b'*', b'0'..=b'9', ..] => Speech::Redis,
         // An alert, or the next step of the handshake.
         [0x15 | 0x16, 3, ..] => Speech::Tls,
@@ -121,7 +128,9 @@ mod tests {
         for (answer, whose) in [
             (&b"+PONG\r\n"[..], Speech::Redis),
             (b"-NOAUTH Authentication required.\r\n", Speech::Redis),
-            (b"-", Speech::Redis),
+            (b"-LOADING Redis is loading the dataset in memory\r\n", Speech::Redis),
+            (b"-ERR unencrypted connection is prohibited\r\n", Speech::Error),
+            (b"-", Speech::Error),
             (b"\x15\x03\x03\x00\x02\x02\x32", Speech::Tls),
             (b"\x16\x03\x03\x00\x7a", Speech::Tls),
             (b"HTTP/1.1 400 Bad Request\r\n", Speech::Http),
