@@ -29,6 +29,8 @@ const READ_PAUSE: Duration = Duration::from_millis(50);
 const NOBODY: usize = 0;
 /// How long to wait for keys that are on their way to another server.
 const MOVING_PAUSE: Duration = Duration::from_millis(20);
+/// After so long without a question to a server off the map, its keys count as moved back.
+const GIVEN_UP: Duration = Duration::from_secs(60);
 
 pub(crate) struct Cluster {
     shared: Arc<Shared>,
@@ -55,24 +57,15 @@ struct Shared {
 struct Proof {
     /// When the map was last found to be so.
     confirmed: Option<std::time::Instant>,
-    /// The map of which a server was asked that is not on it: one that only gets its first slot.
-    /// Until there is another map, it may be changed by anybody.
-    left: Option<u64>,
+    /// The map of which a server was asked that is not on it, one that only gets its first slot,
+    /// and when that was last. Until there is another map, it may be changed by anybody.
+    left: Option<(u64, Instant)>,
 }
 
 impl Cluster {
     /// Begins to connect.
     pub(crate) fn start(config: &Arc<RedisConfig>, seeds: &[Address]) -> Self {
-        let shared = Arc::new(Shared {
-            config: Arc::clone(config),
-            seeds: seeds.to_vec(),
-            map: RwLock::new((Arc::new([]), 0)),
-            proof: Mutex::default(),
-            shards: Mutex::default(),
-            stale: Notify::new(),
-            maps: watch::Sender::new(0),
-            trouble: watch::Sender::new(None),
-        });
+        let shared = Arc::new(Shared::new(config, seeds));
         let reader = Task::spawn(keep_reading(Arc::clone(&shared)));
         Self { shared, reader }
     }
@@ -197,6 +190,19 @@ impl Cluster {
 }
 
 impl Shared {
+    fn new(config: &Arc<RedisConfig>, seeds: &[Address]) -> Self {
+        Self {
+            config: Arc::clone(config),
+            seeds: seeds.to_vec(),
+            map: RwLock::new((Arc::new([]), 0)),
+            proof: Mutex::default(),
+            shards: Mutex::default(),
+            stale: Notify::new(),
+            maps: watch::Sender::new(0),
+            trouble: watch::Sender::new(None),
+        }
+    }
+
     fn map(&self) -> (Arc<[Range]>, u64) {
         self.map.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -207,12 +213,14 @@ impl Shared {
 
     /// To be called before the question is put.
     fn note_asked(&self, shard: &Arc<Shard>) {
+        // First, so that no note of an earlier map takes the place of a later one's.
+        let mut proof = self.proof();
         let (map, number) = self.map();
         let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
         let is_it =
             |range: &Range| shards.get(&range.primary).is_some_and(|it| Arc::ptr_eq(it, shard));
         if !map.iter().any(is_it) {
-            self.proof().left = Some(number);
+            proof.left = Some((number, Instant::now()));
         }
     }
 
@@ -303,14 +311,18 @@ impl Shared {
             return Err(Fault::new(ErrorKind::Unavailable, detail).untouched());
         }
         let (known, number) = self.map();
+        let mut is_known = known == map;
         // A new map is confirmed by the next reading: those who ask now have the old one.
-        if known == map || known.is_empty() {
+        if is_known || known.is_empty() {
             let mut proof = self.proof();
-            if proof.left != Some(number) {
-                proof.confirmed = Some(since);
+            match proof.left {
+                // A move that was called off leaves the map as it was. It counts as a new one all
+                // the same, so that whatever was read off the map is read again.
+                Some((left, asked)) if left == number => is_known &= asked.elapsed() < GIVEN_UP,
+                _ => proof.confirmed = Some(since),
             }
         }
-        if known == map {
+        if is_known {
             return Ok(());
         }
         // Before the numbers of those that are gone are free: their failures are not its own.
@@ -419,7 +431,33 @@ async fn keep_reading(shared: Arc<Shared>) {
 
 #[cfg(test)]
 mod tests {
-    use super::free_number;
+    use super::*;
+    use crate::config::Servers;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_move_that_is_called_off_holds_up_the_proof_for_a_while_only() {
+        let (on, off) = (Address::tcp("127.0.0.1", 1), Address::tcp("127.0.0.1", 2));
+        let config = Arc::new(RedisConfig::new(Servers::Cluster(vec![on.clone()])));
+        let (shared, start) = (Shared::new(&config, &[]), std::time::Instant::now());
+        let at = |second| start + Duration::from_secs(second);
+        let learn = |second| {
+            let map = [Range { first: 0, last: 16_383, primary: on.clone() }];
+            shared.learn(Told { map: map.into(), since: at(second), is_ok: true }).unwrap();
+            (shared.map().1, shared.proof().confirmed)
+        };
+        assert_eq!([1, 2].map(learn), [(1, Some(at(1))), (1, Some(at(2)))]);
+        for _question in 0..3 {
+            shared.note_asked(&shared.shard_at(&off));
+            tokio::time::advance(GIVEN_UP / 2).await;
+            assert_eq!(learn(3), (1, Some(at(2))), "proved without the server off the map");
+        }
+        tokio::time::advance(GIVEN_UP / 2).await;
+        assert_eq!(learn(4), (2, Some(at(2))), "what was read off the map is not read again");
+        assert_eq!(learn(5), (2, Some(at(5))), "still not proved");
+        // It was not called off.
+        shared.note_asked(&shared.shard_at(&off));
+        assert_eq!(learn(6), (2, Some(at(5))), "proved without the server off the map");
+    }
 
     #[test]
     fn a_number_is_given_again_only_when_nobody_has_it() {
