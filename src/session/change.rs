@@ -131,14 +131,25 @@ impl<T: State> Sessions<T> {
             Verdict::Ended(Ended::Missing) if guard.is_some() => Err(Stop::Moved),
             Verdict::Ended(ended) => Err(Stop::Error(SessionError::Gone(ended))),
         };
+        let mut found = None;
         let fate = |seen: Option<&Entry>, now: Option<&Entry>| {
-            let seen = self.judge(&key, seen, generation)?;
-            Ok(fate_of(mark, &seen, &self.judge(&key, now, generation)?))
+            let (seen, now) =
+                (self.judge(&key, seen, generation)?, self.judge(&key, now, generation)?);
+            let fate = fate_of(mark, &seen, &now);
+            if let (Fate::Applied(_), Verdict::Live(now)) = (&fate, now) {
+                let Ok(state) = now.value() else { return Ok(Fate::Unknown) };
+                found = Some((state, now));
+            }
+            Ok(fate)
         };
         let updated = self.store.optimistic(&key, guard.as_ref(), Some(entry), plan, fate).await?;
         let mut revised = updated.output;
         let before = revised.opened.version;
         revised.opened.version = updated.version.unwrap_or(before);
+        if let Some((state, opened)) = found {
+            // Others may have written behind this change, and the version is theirs then.
+            (revised.state, revised.opened) = (state, opened);
+        }
         revised.touched =
             revised.opened.version != before || self.touch_if_due(&key, &revised.opened).await;
         Ok(revised)

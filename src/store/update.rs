@@ -183,7 +183,7 @@ impl Store {
         guard: Option<&Write>,
         mut current: Option<Entry>,
         mut plan: impl FnMut(Option<&Entry>) -> std::result::Result<(Option<Write>, R), E>,
-        fate: impl Fn(Option<&Entry>, Option<&Entry>) -> Result<Fate>,
+        mut fate: impl FnMut(Option<&Entry>, Option<&Entry>) -> Result<Fate>,
     ) -> std::result::Result<Updated<R>, E> {
         let shows_unconfirmed = self.info().capabilities.shows_unconfirmed();
         let mut turn = None;
@@ -215,7 +215,7 @@ impl Store {
         &self,
         guard: Option<&Write>,
         write: Write,
-        fate: impl Fn(Option<&Entry>) -> Result<Fate>,
+        fate: impl FnOnce(Option<&Entry>) -> Result<Fate>,
     ) -> Result<Written> {
         let error = match self.write_guarded(guard, &write).await {
             Err(error) if self.may_settle(write.key(), &error) => error,

@@ -1,9 +1,10 @@
 //! A write that was made although its reply got lost: made again, it counts twice; taken for
 //! failed, it counts where the user was told it does not.
 
+use std::sync::Arc;
 use std::task::Poll;
 
-use steadfast::session::{Attribute, Edit, SessionError};
+use steadfast::session::{Attribute, Edit, Mode, Session, SessionError, SessionHandle};
 
 use crate::fault::{Fault, Faulty};
 use crate::world::{
@@ -13,6 +14,7 @@ use crate::world::{
 on_every_backend!(
     an_update_whose_reply_was_lost_counts_once,
     an_update_recognises_itself_behind_later_ones,
+    an_update_behind_later_ones_shows_what_they_left,
     an_update_that_cannot_know_says_so,
     a_sign_in_whose_reply_was_lost_makes_one_session,
 );
@@ -20,6 +22,7 @@ on_every_backend!(
 on_servers!(
     an_update_whose_reply_was_lost_counts_once,
     an_update_recognises_itself_behind_later_ones,
+    an_update_behind_later_ones_shows_what_they_left,
     an_update_that_cannot_know_says_so,
     a_sign_in_whose_reply_was_lost_makes_one_session,
 );
@@ -38,13 +41,18 @@ async fn an_update_whose_reply_was_lost_counts_once(world: World) {
     }
 }
 
-/// So many others write between an update, whose reply is lost, and its repetition.
-async fn behind(world: &World, others: u32) -> Result<Vec<u32>, SessionError> {
+/// So many others write between an update of a request, whose reply is lost, and its repetition:
+/// what the request then has, and what the store has.
+async fn behind(
+    world: &World,
+    others: u32,
+) -> Result<(Arc<Session<Basket>>, Session<Basket>), SessionError> {
     let faulty = Faulty::new(world.backend.clone());
     let (slow, quick) = (sessions(&faulty.store()), world.sessions());
     let id = slow.create(Basket::default()).await.unwrap().id;
+    let request = SessionHandle::new(&slow, Some(id.clone()), Mode::Normal);
     faulty.fail_after(1, Fault::ReplyLost);
-    let mut update = Box::pin(slow.update(&id, |basket| basket.items.push(1)));
+    let mut update = Box::pin(request.update(|basket| basket.items.push(1)));
     while quick.load(&id).await.unwrap().unwrap().state.items.is_empty() {
         // One step at a time, so that it stops between the write and the loss of its reply.
         std::future::poll_fn(|context| {
@@ -57,14 +65,24 @@ async fn behind(world: &World, others: u32) -> Result<Vec<u32>, SessionError> {
         quick.update(&id, |basket| basket.items.push(100 + item)).await.unwrap();
     }
     update.await?;
-    Ok(quick.load(&id).await.unwrap().unwrap().state.items)
+    let seen = request.get().await.unwrap().unwrap();
+    Ok((seen, quick.load(&id).await.unwrap().unwrap()))
 }
 
 async fn an_update_recognises_itself_behind_later_ones(world: World) {
     for others in 0..=3 {
-        let items = behind(&world, others).await.unwrap();
+        let items = behind(&world, others).await.unwrap().1.state.items;
         assert_eq!(items.iter().filter(|item| **item == 1).count(), 1, "{items:?}");
         assert_eq!(items.len(), others as usize + 1);
+    }
+}
+
+/// A client that is given the version may change the content on that condition.
+async fn an_update_behind_later_ones_shows_what_they_left(world: World) {
+    for others in 0..=3 {
+        let (seen, stored) = behind(&world, others).await.unwrap();
+        assert_eq!(seen.version, stored.version);
+        assert_eq!(seen.state.items, stored.state.items);
     }
 }
 
