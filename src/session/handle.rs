@@ -1,6 +1,7 @@
 //! What one request's handler holds of its session.
 
 mod commit;
+mod copies;
 
 use std::fmt;
 use std::mem;
@@ -112,6 +113,8 @@ enum Phase<T> {
 struct Changes<T> {
     edit: Edit,
     rotate: bool,
+    /// What a session begins with if the one of which a copy was read is over.
+    start: Option<(T, Lifetime)>,
     /// Of a session that is begun.
     lifetime: Lifetime,
     sign_in: Option<SignIn<T>>,
@@ -304,7 +307,8 @@ impl<T: State> SessionHandle<T> {
 
 impl<T: State + Clone> SessionHandle<T> {
     /// Begins an anonymous session, unless there is a session already. It is stored at the commit,
-    /// in one trip.
+    /// in one trip. What was read from the [near cache](super::SessionsBuilder::reads) counts as a
+    /// session until it is changed: if it is over by then, a new one begins.
     ///
     /// # Errors
     ///
@@ -324,6 +328,11 @@ impl<T: State + Clone> SessionHandle<T> {
         let mut held = self.hold_to_change().await?;
         self.read(&mut held.phase).await?;
         match held.phase {
+            _ if held.phase.copy().is_some() => {
+                self.0.sessions.span(lifetime)?;
+                held.changes.start = Some((state, lifetime));
+                Ok(())
+            }
             Phase::Absent(Some(Ended::RotatedOut)) => Err(SessionError::Gone(Ended::RotatedOut)),
             _ => Ok(self.begin(&mut held, state, lifetime)?),
         }
@@ -332,7 +341,8 @@ impl<T: State + Clone> SessionHandle<T> {
     /// Signs a principal in: what an anonymous session holds goes on under a new id, and the old
     /// one is worth nothing; without a session, a new one begins with `state`. See
     /// [`Sessions::elevate`] and [`Sessions::sign_in`]. It is done at the commit, in two or three
-    /// trips.
+    /// trips; one more here if a session was read from the near cache: the store is asked whether
+    /// it is live, and in an outage it counts as live.
     ///
     /// If the session is somebody else's, nothing of it goes on: a new session begins with `state`,
     /// and at the commit the other one ends, in two trips more. What waited to be changed in it is
@@ -396,6 +406,7 @@ impl<T: State + Clone> SessionHandle<T> {
     ) -> Result<(), SessionError> {
         let mut held = self.hold_to_change().await?;
         self.read(&mut held.phase).await?;
+        self.try_replace_copy(&mut held).await?;
         held.leave_to(principal);
         self.begin(&mut held, state.clone(), lifetime.unwrap_or_default())?;
         let (principal, label) = (principal.clone(), label.to_owned());
@@ -420,7 +431,7 @@ impl<T: State + Clone> SessionHandle<T> {
     async fn read_and_edit(&self, edit: Edit) -> Result<(), SessionError> {
         let mut held = self.hold_to_change().await?;
         self.read(&mut held.phase).await?;
-        self.replace_copy(&mut held).await?;
+        self.replace_copy_to_change(&mut held).await?;
         let session = held.phase.session_mut()?;
         let mut attributes = session.attributes.clone();
         edit.apply(&mut attributes)?;
@@ -446,6 +457,9 @@ impl<T: State + Clone> SessionHandle<T> {
     ) -> Result<R, SessionError> {
         let mut held = self.hold_to_change().await?;
         self.read(&mut held.phase).await?;
+        if self.0.given.len() > 1 || held.changes.begin() {
+            self.replace_copy_to_change(&mut held).await?;
+        }
         let Held { phase, changes, confirmed, .. } = &mut *held;
         let Phase::Live(session, current) = phase else {
             return Ok(change(&mut Arc::make_mut(phase.session_mut()?).state));
@@ -467,18 +481,11 @@ impl<T: State + Clone> SessionHandle<T> {
     pub async fn rotate(&self) -> Result<(), SessionError> {
         let mut held = self.hold_to_change().await?;
         self.read(&mut held.phase).await?;
+        if self.0.given.len() > 1 || held.changes.begin() {
+            self.replace_copy_to_change(&mut held).await?;
+        }
         held.phase.session_mut()?;
         held.changes.rotate = true;
-        Ok(())
-    }
-
-    /// Asks the store if what was read is a copy: others may have changed the session since.
-    async fn replace_copy(&self, held: &mut Held<T>) -> crate::Result<()> {
-        let Some(copy) = held.phase.copy() else { return Ok(()) };
-        held.phase = self.look(&copy.id, Reads::default()).await?;
-        if let Phase::Live(session, _) = &mut held.phase {
-            held.changes.show_edit(Arc::make_mut(session));
-        }
         Ok(())
     }
 
@@ -551,7 +558,7 @@ impl<T> Phase<T> {
 impl<T> Default for Changes<T> {
     fn default() -> Self {
         let (edit, lifetime) = (Edit::new(), Lifetime::new());
-        Self { edit, rotate: false, lifetime, sign_in: None, ends: None }
+        Self { edit, rotate: false, start: None, lifetime, sign_in: None, ends: None }
     }
 }
 

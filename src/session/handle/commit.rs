@@ -84,7 +84,7 @@ impl<T: State + Clone> SessionHandle<T> {
         changes: Changes<T>,
     ) -> Result<Option<Session<T>>, SessionError> {
         let sessions = &self.0.sessions;
-        let Changes { edit, rotate, lifetime, sign_in, ends } = changes;
+        let Changes { edit, rotate, lifetime, sign_in, ends, .. } = changes;
         match (&mut held.phase, sign_in) {
             (Phase::New(session), None) => {
                 let Session { id, state, attributes, .. } = Session::clone(session);

@@ -5,21 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steadfast::session::{
-    Attribute, Edit, Ended, Mode, Outcome, Rotation, SessionError, SessionHandle,
+    Attribute, Edit, Ended, Mode, Outcome, Rotation, SessionError, SessionHandle, SessionId,
 };
 use steadfast::store::{Freshness, NearConfig, Reads};
-use steadfast::{Sessions, Store};
+use steadfast::{Principal, Sessions, Store};
 
 use crate::fault::{Fault, Faulty};
 use crate::world::{
-    ABSOLUTE, Basket, IDLE, World, on_every_backend, sessions, unsigned_and_signed,
+    ABSOLUTE, Basket, IDLE, World, alice, on_every_backend, sessions, unsigned_and_signed,
 };
 
 on_every_backend!(
     a_change_that_the_copy_has_already_is_made_on_what_the_store_has,
     an_expectation_is_about_what_the_store_has,
     a_change_of_a_session_that_was_ended_elsewhere_is_gone,
+    a_session_begins_though_the_copy_is_of_one_that_was_ended_elsewhere,
     a_change_fails_in_an_outage_though_the_copy_has_it_already,
+    a_session_that_is_served_in_an_outage_is_signed_in_after_it,
+    of_several_ids_a_change_is_made_in_the_session_that_is_live_now,
+    of_several_ids_what_is_meant_for_one_principal_stays_out_of_the_session_of_another,
     of_several_ids_a_log_out_ends_the_one_that_is_live_now;
     an_edit_with_a_copy_takes_as_many_trips_as_one_without,
 );
@@ -137,6 +141,41 @@ async fn a_change_of_a_session_that_was_ended_elsewhere_is_gone(world: World) {
     }
 }
 
+async fn a_session_begins_though_the_copy_is_of_one_that_was_ended_elsewhere(world: World) {
+    for (signs_in, by_update) in [(false, false), (false, true), (true, false), (true, true)] {
+        // A sign-in reads later what it made, which may take the place of a copy.
+        let replicas = Replicas::new(&world, Reads::within(KEEP));
+        let requests = replicas.requests().await;
+        for request in &requests {
+            assert!(is_copy(request).await);
+        }
+        for request in requests {
+            let id = request.get().await.unwrap().unwrap().id.clone();
+            replicas.there.destroy(&id).await.unwrap();
+            if signs_in {
+                request.sign_in(&alice(), "laptop", Basket::default()).await.unwrap();
+            } else {
+                let _before = replicas.faulty.trips();
+                request.start(Basket::default()).await.unwrap();
+                assert_eq!(replicas.faulty.trips(), 0, "the copy will do until it is changed");
+            }
+            if by_update {
+                request.update(|basket| basket.items.push(3)).await.unwrap();
+            } else {
+                request.edit(theme("blue")).await.unwrap();
+            }
+            let Outcome::HandOver(new) = request.commit().await.unwrap() else { panic!("new") };
+            assert_eq!((new.principal.is_some(), new.id != id), (signs_in, true));
+            let (items, theme) = replicas.stored(&request).await;
+            if by_update {
+                assert_eq!((items, theme), (vec![3], None));
+            } else {
+                assert_eq!((items, theme), (vec![], Some(text("blue"))));
+            }
+        }
+    }
+}
+
 async fn a_change_fails_in_an_outage_though_the_copy_has_it_already(world: World) {
     let replicas = Replicas::new(&world, Reads::latest().serve_stale(KEEP));
     let requests = replicas.requests().await;
@@ -150,6 +189,95 @@ async fn a_change_fails_in_an_outage_though_the_copy_has_it_already(world: World
         }
         assert!(is_copy(&request).await, "it is served as before");
     }
+}
+
+async fn a_session_that_is_served_in_an_outage_is_signed_in_after_it(world: World) {
+    for ends in [false, true] {
+        let replicas = Replicas::new(&world, Reads::latest().serve_stale(KEEP));
+        let requests = replicas.requests().await;
+        replicas.faulty.fail_next(&[Fault::Cut; 1_000]);
+        for request in &requests {
+            request.start(Basket::default()).await.unwrap();
+            request.sign_in(&alice(), "laptop", Basket::default()).await.unwrap();
+            assert!(is_copy(request).await, "it is served as before");
+        }
+        replicas.faulty.heal();
+        for request in requests {
+            let id = request.get().await.unwrap().unwrap().id.clone();
+            if ends {
+                replicas.there.destroy(&id).await.unwrap();
+            }
+            request.edit(theme("blue")).await.unwrap();
+            let Outcome::HandOver(new) = request.commit().await.unwrap() else { panic!("new") };
+            assert!(new.principal.is_some());
+            let items = if ends { vec![] } else { vec![2] };
+            assert_eq!(replicas.stored(&request).await, (items, Some(text("blue"))));
+        }
+    }
+}
+
+/// Ended elsewhere, while this process has a copy of it.
+async fn end_elsewhere(replicas: &Replicas, id: &SessionId) {
+    assert!(replicas.here.load(id).await.unwrap().is_some());
+    replicas.there.destroy(id).await.unwrap();
+}
+
+async fn of_several_ids_a_change_is_made_in_the_session_that_is_live_now(world: World) {
+    for verb in ["edit", "update", "rotate", "start", "sign in"] {
+        // A sign-in reads later what it made, which may take the place of a copy.
+        let replicas = Replicas::new(&world, Reads::within(KEEP));
+        let (dead, live) = (
+            unsigned_and_signed(&replicas.there).await,
+            unsigned_and_signed(&replicas.there).await,
+        );
+        let mut requests = Vec::new();
+        for (dead, live) in dead.into_iter().zip(live) {
+            end_elsewhere(&replicas, &dead).await;
+            let ids = vec![dead.clone(), live.clone()];
+            let request = SessionHandle::of_several(&replicas.here, ids, Mode::Normal);
+            assert_eq!(request.get().await.unwrap().unwrap().id, dead);
+            requests.push((live, request));
+        }
+        for (live, request) in requests {
+            match verb {
+                "edit" => request.edit(theme("blue")).await,
+                "update" => request.update(|basket| basket.items.push(3)).await,
+                "rotate" => request.rotate().await,
+                "start" => {
+                    request.start(Basket::default()).await.unwrap();
+                    request.edit(theme("blue")).await
+                }
+                _ => request.sign_in(&alice(), "laptop", Basket::default()).await,
+            }
+            .unwrap();
+            assert_eq!(request.get().await.unwrap().unwrap().id, live, "{verb}");
+            let outcome = request.commit().await.unwrap();
+            let renames = ["rotate", "sign in"].contains(&verb);
+            assert!(matches!(outcome, Outcome::HandOver(_)) == renames, "{verb}: {outcome:?}");
+            assert!(renames || matches!(outcome, Outcome::Keep), "{verb}: {outcome:?}");
+            let (items, theme) = replicas.stored(&request).await;
+            assert_eq!(items.contains(&3), verb == "update");
+            assert_eq!(theme.is_some(), ["edit", "start"].contains(&verb));
+        }
+    }
+}
+
+async fn of_several_ids_what_is_meant_for_one_principal_stays_out_of_the_session_of_another(
+    world: World,
+) {
+    let replicas = Replicas::new(&world, Reads::within(KEEP));
+    let bob = Principal::new("bob").unwrap();
+    let alices = replicas.there.sign_in(&alice(), "laptop", Basket::default()).await.unwrap().id;
+    let bobs = replicas.there.sign_in(&bob, "laptop", Basket::default()).await.unwrap().id;
+    end_elsewhere(&replicas, &alices).await;
+    let ids = vec![alices, bobs.clone()];
+    let request = SessionHandle::of_several(&replicas.here, ids, Mode::Normal);
+    assert_eq!(request.get().await.unwrap().unwrap().principal.as_deref(), Some("alice"));
+    let refused = request.edit(theme("hers")).await;
+    assert!(matches!(refused, Err(SessionError::Gone(Ended::Missing))), "{refused:?}");
+    assert!(matches!(request.commit().await.unwrap(), Outcome::Keep), "bob's goes on");
+    let session = replicas.there.load(&bobs).await.unwrap().unwrap();
+    assert_eq!(session.attributes.get("theme"), None);
 }
 
 /// The first id's copy is of a session that has another id by now.
