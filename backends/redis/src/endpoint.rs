@@ -32,8 +32,8 @@ pub(crate) struct Shared {
     pub(crate) status: watch::Sender<Status>,
     /// Wakes the supervisor.
     pub(crate) broken: Notify,
-    /// Missing connections are being made, one after the other.
-    pub(crate) is_filling: AtomicBool,
+    /// The last attempt to connect did not fail: what is missing may come soon.
+    pub(crate) lanes_may_come: AtomicBool,
     pub(crate) links: AtomicUsize,
     /// The log tells of the outage already.
     pub(crate) told_down: AtomicBool,
@@ -67,7 +67,7 @@ impl Endpoint {
             clock: ServerClock::new(),
             status: watch::Sender::new(Status::Dialling),
             broken: Notify::new(),
-            is_filling: AtomicBool::new(true),
+            lanes_may_come: AtomicBool::new(true),
             links: AtomicUsize::new(0),
             told_down: AtomicBool::new(false),
         });
@@ -165,19 +165,32 @@ impl Shared {
 
     /// A place on the connection that suits best; waits for one only while it may come.
     async fn seat(&self, traffic: Traffic, bytes: usize) -> Result<Seat, Fault> {
-        if let Some((lane, link)) = self.best(traffic) {
+        if let Some((lane, link)) = self.best(traffic, self.may_share(traffic)) {
             return lane.sit(link, bytes, self.config.queue_len_max).await;
         }
         let mut status = self.status.subscribe();
+        // Whoever waits for a lane of its own must have time left to use another one.
+        let own_until = Instant::now() + self.config.timeout / 2;
+        let mut waits_for_own = traffic == Traffic::Bulk;
         loop {
             let seen = status.borrow_and_update().clone();
-            if let Some((lane, link)) = self.best(traffic) {
+            let may_share = self.may_share(traffic) || traffic == Traffic::Bulk && !waits_for_own;
+            if let Some((lane, link)) = self.best(traffic, may_share) {
                 return lane.sit(link, bytes, self.config.queue_len_max).await;
             }
             if let Status::Down { kind, detail } = seen {
                 return Err(Fault::new(kind, detail).untouched());
             }
-            if status.changed().await.is_err() {
+            let changed = if waits_for_own {
+                let changed = tokio::time::timeout_at(own_until, status.changed()).await;
+                changed.unwrap_or_else(|_elapsed| {
+                    waits_for_own = false;
+                    Ok(())
+                })
+            } else {
+                status.changed().await
+            };
+            if changed.is_err() {
                 let detail = "the connections were closed";
                 return Err(Fault::new(ErrorKind::Closed, detail).untouched());
             }
@@ -186,9 +199,7 @@ impl Shared {
 
     /// Of the lanes for this traffic that are up the one with the fewest bytes under way, or else
     /// any that it may share.
-    fn best(&self, traffic: Traffic) -> Option<(&Lane, Link)> {
-        // Before the lanes: what is installed after this look is found by the next one.
-        let may_share = self.may_share(traffic);
+    fn best(&self, traffic: Traffic, may_share: bool) -> Option<(&Lane, Link)> {
         let up = |lane: &&Lane| lane.is_up();
         let suited = self.lanes.iter().filter(|lane| lane.traffic == traffic).filter(up);
         let any = || self.lanes.iter().find(up).filter(|_| may_share);
@@ -198,11 +209,11 @@ impl Shared {
 
     /// Whether this traffic may use the lane of another kind while its own is down. A wait for
     /// replicas would hold up whoever is behind it, and so would a large value, which waits for a
-    /// lane of its own as long as that is being connected.
+    /// lane of its own as long as that may come.
     fn may_share(&self, traffic: Traffic) -> bool {
         match traffic {
             Traffic::Small => true,
-            Traffic::Bulk => !self.is_filling.load(Ordering::SeqCst),
+            Traffic::Bulk => !self.lanes_may_come.load(Ordering::SeqCst),
             Traffic::Acknowledged => false,
         }
     }

@@ -35,17 +35,8 @@ async fn keep_dialling(shared: &Shared) {
         if !shared.lanes.iter().any(|lane| !lane.is_up()) {
             shared.broken.notified().await;
         } else if pace.is_due() {
-            shared.is_filling.store(true, Ordering::SeqCst);
-            {
-                let mut filling = std::pin::pin!(shared.dial_missing(&mut pace));
-                // Whoever waits for a lane must have time left to use another one.
-                let soon = shared.config.timeout / 2;
-                if tokio::time::timeout(soon, &mut filling).await.is_err() {
-                    shared.share_lanes();
-                    filling.await;
-                }
-            }
-            shared.share_lanes();
+            shared.lanes_may_come.store(true, Ordering::SeqCst);
+            shared.dial_missing(&mut pace).await;
         } else {
             shared.is_lost_now();
             tokio::select! {
@@ -91,6 +82,7 @@ impl Shared {
                 }
                 Err(fault) => {
                     self.is_down_now(&fault);
+                    self.share_lanes();
                     pace.failed(!fault.is_outage());
                     return;
                 }
@@ -101,7 +93,7 @@ impl Shared {
 
     /// Who waited for a lane that did not come up takes another one.
     fn share_lanes(&self) {
-        self.is_filling.store(false, Ordering::SeqCst);
+        self.lanes_may_come.store(false, Ordering::SeqCst);
         self.status.send_modify(|_same| {});
     }
 
