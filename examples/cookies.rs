@@ -70,8 +70,8 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let sessions: Sessions<Visit> = Sessions::builder(&store).build()?;
     let once: Idempotency<StoredResponse> = Idempotency::builder(&store).build()?;
 
-    // In poem the last `with` sees a request first: where it comes from, since browsers send cookies
-    // unasked; then the cookie, the session and the key.
+    // In poem the last `with` sees a request first: where it comes from, since browsers send
+    // cookies unasked; then the cookie, the session and the key.
     let live = LiveSession(sessions.clone());
     let order_once = order.with(Idempotent::new(once)).with(live.clone());
     let cookie = CookieSession::new(sessions, SessionCookie::insecure_dev());

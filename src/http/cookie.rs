@@ -76,8 +76,8 @@ impl SessionCookie {
     /// created, not on each use: it carries the absolute lifetime, unless the browser is to forget
     /// it when it closes ([`Lifetime::until_closed`](crate::session::Lifetime::until_closed)). As
     /// `Max-Age`, which counts, and as `Expires` by this node's clock, for clients that do not know
-    /// `Max-Age`; without it Java's `CookieManager` would send the id in quotes. The answer must say
-    /// `Cache-Control: private` or `no-store`: a shared cache would hand the session to others.
+    /// `Max-Age`; without it Java's `CookieManager` would send the id in quotes. The answer must
+    /// say `Cache-Control: private` or `no-store`: a shared cache would hand the session to others.
     ///
     /// # Errors
     ///

@@ -29,8 +29,8 @@
 //! commands of newer servers (`SET … IFEQ`, `DELEX`) are not used: they compare the whole value or
 //! a digest of it, which the caller does not have, and cannot number a write by the clock.
 //!
-//! A key that holds another type than a string is `Corrupt` to `get` and to every write, which leave
-//! it as it is. `MGET` does not tell it from an absent one, so neither does `get_many`.
+//! A key that holds another type than a string is `Corrupt` to `get` and to every write, which
+//! leave it as it is. `MGET` does not tell it from an absent one, so neither does `get_many`.
 //!
 //! A scan of a Cluster whose slots move may miss keys that moved from a server that was yet to be
 //! listed to one that had been; it fails as `Contended` where it can tell.

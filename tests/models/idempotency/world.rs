@@ -219,6 +219,10 @@ impl Attempt<'_> {
             Some(Record {
                 phase: Phase::Indeterminate { reason: Reason::Oversize, .. }, ..
             }) if reason != Reason::Oversize => Expected::Done,
+            // What its caller was told stays.
+            Some(Record {
+                phase: Phase::Indeterminate { reason: kept, answer: Some(_) }, ..
+            }) if *kept == reason && answer.is_none() => Expected::Done,
             _ => self.end(facts, Phase::Indeterminate { reason, answer }),
         }
     }
