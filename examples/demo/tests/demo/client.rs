@@ -7,7 +7,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 /// Within this, whatever is waited for comes, on however busy a machine.
-const WAIT_MAX: Duration = Duration::from_secs(180);
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(180);
 
 /// Asks again and again until it is so.
 pub(crate) async fn until(what: &str, holds: impl AsyncFn() -> bool) {

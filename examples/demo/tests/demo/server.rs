@@ -1,15 +1,17 @@
 //! A running demo, killed when the test ends.
 
 use std::any::Any;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 use steadfast_conformance::servers::{MemcachedServer, RedisCluster, RedisServer};
 use tempfile::TempDir;
 
-use crate::client::Client;
+use crate::client::{Client, WAIT_MAX};
 
 /// Runs each test of a file on each store that the demo can be started with.
 macro_rules! on_every_store {
@@ -117,7 +119,13 @@ impl Home {
         self
     }
 
+    /// With its store open.
     pub(crate) fn start(&self) -> Server {
+        self.start_at_once().with_its_store()
+    }
+
+    /// The port is announced after a second, also if the store is not open by then.
+    pub(crate) fn start_at_once(&self) -> Server {
         self.run(self.command())
     }
 
@@ -126,7 +134,7 @@ impl Home {
         let mut shell = Command::new("sh");
         let line = format!("ulimit -n {max}; exec {}", env!("CARGO_BIN_EXE_steadfast-demo"));
         shell.args(["-c", &line]);
-        self.run(self.set_up(shell))
+        self.run(self.set_up(shell)).with_its_store()
     }
 
     fn run(&self, mut command: Command) -> Server {
@@ -176,6 +184,22 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    fn with_its_store(self) -> Self {
+        let (address, started) = (self.client.url.trim_start_matches("http://"), Instant::now());
+        let starts = || {
+            let mut stream = TcpStream::connect(address)?;
+            stream.write_all(b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok::<_, std::io::Error>(answer.contains("the service starts"))
+        };
+        while starts().unwrap() {
+            assert!(started.elapsed() < WAIT_MAX, "its store never opens");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self
+    }
+
     /// SIGKILL: nothing is flushed, nothing is said.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();

@@ -141,8 +141,9 @@ async fn a_store_that_does_not_answer_does_not_stop_the_start() {
         format!("redis://user:canary-word@{}?timeout=500ms", redis.addr()),
     ];
     redis.kill().unwrap();
-    let [right, wrong] =
-        urls.map(|url| Home::new(&url).env("JWT_SECRET", SECRET).env("RUST_LOG", "warn").start());
+    let [right, wrong] = urls.map(|url| {
+        Home::new(&url).env("JWT_SECRET", SECRET).env("RUST_LOG", "warn").start_at_once()
+    });
     for server in [&right, &wrong] {
         assert_eq!(server.client.get("/livez").await.status, 200);
         for path in ["/", "/health", "/metrics", "/cart", "/nowhere"] {
