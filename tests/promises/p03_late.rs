@@ -4,11 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use steadfast::Idempotency;
 use steadfast::backend::ErrorKind;
+use steadfast::breaker::BreakerConfig;
 use steadfast::idempotency::{
     Execution, Failure, Fingerprint, IdempotencyKey, OnLapse, Ran, Reason,
 };
+use steadfast::{Idempotency, Store};
+use tokio::sync::Barrier;
 use tokio::time::{sleep, timeout};
 
 use crate::fault::{Fault, Faulty};
@@ -138,4 +140,41 @@ async fn an_unknown_outcome_that_could_not_be_kept_is_unknown() {
     let ran = after_an_outage(|| Err(Failure::Unknown("the bank hung up"))).await;
     let unknown = matches!(ran, Ran::Indeterminate { reason: Reason::Failed, .. });
     assert!(unknown, "{ran:?}");
+}
+
+/// Requests come first: a store that is back is not met by all at once, whatever its breaker lets
+/// through.
+#[tokio::test(start_paused = true)]
+async fn no_more_than_32_late_writes_ask_the_store_at_once() {
+    const CLAIMS: usize = 50;
+    let world = World::memory();
+    let faulty = Faulty::new(world.backend.clone());
+    let never_opens = BreakerConfig::default().calls_min(1_000_000);
+    let store = Store::builder(faulty.clone()).attempts(1).breaker(never_opens).build().unwrap();
+    let here = Idempotency::<Receipt>::builder(&store).lease(LEASE).build().unwrap();
+    let all_claimed = Arc::new(Barrier::new(CLAIMS));
+    let runs = (0..CLAIMS).map(|number| {
+        let (here, store, all_claimed) = (here.clone(), Arc::clone(&faulty), all_claimed.clone());
+        tokio::spawn(async move {
+            let key = IdempotencyKey::new(format!("k-{number}")).unwrap();
+            let work = |_| async move {
+                all_claimed.wait().await;
+                store.read_only(true);
+                Ok::<_, Failure<&str>>(Receipt::new("paid"))
+            };
+            here.run(&scope(), &key, &Fingerprint::of(["ten euros"]), work).await
+        })
+    });
+    for run in runs.collect::<Vec<_>>() {
+        let unkept = run.await.unwrap().unwrap_err();
+        assert_eq!(unkept.kind(), ErrorKind::Unavailable, "{unkept}");
+    }
+    let no_replies = faulty.hold_replies().await;
+    faulty.read_only(false);
+    faulty.writes();
+    sleep(SECOND).await;
+    assert_eq!(faulty.writes(), 32);
+    drop(no_replies);
+    sleep(SECOND).await;
+    assert_eq!(faulty.writes(), CLAIMS - 32);
 }
