@@ -165,16 +165,16 @@ impl Shared {
 
     /// A place on the connection that suits best; waits for one only while it may come.
     async fn seat(&self, traffic: Traffic, bytes: usize) -> Result<Seat, Fault> {
-        if let Some((lane, link)) = self.best(traffic, self.may_share(traffic)) {
+        if let Some((lane, link)) = self.best(traffic, self.may_share(traffic, true)) {
             return lane.sit(link, bytes, self.config.queue_len_max).await;
         }
         let mut status = self.status.subscribe();
         // Whoever waits for a lane of its own must have time left to use another one.
         let own_until = Instant::now() + self.config.timeout / 2;
-        let mut waits_for_own = traffic == Traffic::Bulk;
+        let mut waits_for_own = true;
         loop {
             let seen = status.borrow_and_update().clone();
-            let may_share = self.may_share(traffic) || traffic == Traffic::Bulk && !waits_for_own;
+            let may_share = self.may_share(traffic, waits_for_own);
             if let Some((lane, link)) = self.best(traffic, may_share) {
                 return lane.sit(link, bytes, self.config.queue_len_max).await;
             }
@@ -207,15 +207,12 @@ impl Shared {
         Some((lane, lane.link()?))
     }
 
-    /// Whether this traffic may use the lane of another kind while its own is down. A wait for
-    /// replicas would hold up whoever is behind it, and so would a large value, which waits for a
-    /// lane of its own as long as that may come.
-    fn may_share(&self, traffic: Traffic) -> bool {
-        match traffic {
-            Traffic::Small => true,
-            Traffic::Bulk => !self.lanes_may_come.load(Ordering::SeqCst),
-            Traffic::Acknowledged => false,
-        }
+    /// Whether this traffic may use the lane of another kind while its own is down. Small values
+    /// would wait behind large ones, so it may only once its own lane is not expected any more. A
+    /// wait for replicas would hold up all others.
+    fn may_share(&self, traffic: Traffic, waits_for_own: bool) -> bool {
+        let expected = waits_for_own && self.lanes_may_come.load(Ordering::SeqCst);
+        traffic != Traffic::Acknowledged && !expected
     }
 
     /// Draws the consequences of an answer for the connection.

@@ -35,7 +35,6 @@ async fn keep_dialling(shared: &Shared) {
         if !shared.lanes.iter().any(|lane| !lane.is_up()) {
             shared.broken.notified().await;
         } else if pace.is_due() {
-            shared.lanes_may_come.store(true, Ordering::SeqCst);
             shared.dial_missing(&mut pace).await;
         } else {
             shared.is_lost_now();
@@ -77,6 +76,7 @@ impl Shared {
                 Ok(link) => {
                     // Whoever is elsewhere is connected to what was the right server before.
                     self.drop_links(|other| other.address != link.address);
+                    self.lanes_may_come.store(true, Ordering::SeqCst);
                     lane.install(link);
                     self.is_up_now();
                 }
